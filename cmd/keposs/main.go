@@ -1,0 +1,14 @@
+// Command keposs is the terminal, the server, the administrator's tool and the
+// laboratory in one binary. It also is every built-in plugin: started again by
+// itself it serves one (plugins, built-in trust state "none").
+package main
+
+import (
+	"os"
+
+	"github.com/keposs/keposs/cmd/keposs/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:], cli.NewEnv()))
+}
