@@ -1,0 +1,226 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	db "github.com/dgraph-io/badger/v4"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/internal/codec"
+	"github.com/keposs/keposs/escrow/internal/rule"
+)
+
+// Key spaces: 'h' key → hot part, 'b' key → blob part, 'm' name → the store's own.
+var (
+	fenceKey = []byte("mfence")
+	idKey    = []byte("mid")
+)
+
+func hotKey(k core.Key) []byte  { return append(append(make([]byte, 0, 1+len(k)), 'h'), k...) }
+func blobKey(k core.Key) []byte { return append(append(make([]byte, 0, 1+len(k)), 'b'), k...) }
+
+// readers counts the timestamps being read, so that Badger keeps what they see.
+type readers struct {
+	mu     sync.Mutex
+	active map[uint64]int
+}
+
+func (r *readers) enter(last func() uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.active == nil {
+		r.active = map[uint64]int{}
+	}
+	ts := last()
+	r.active[ts]++
+	return ts
+}
+
+func (r *readers) leave(ts uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.active[ts]--; r.active[ts] == 0 {
+		delete(r.active, ts)
+	}
+}
+
+// oldest returns the lowest timestamp still read, at most last.
+func (r *readers) oldest(last uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for ts := range r.active {
+		last = min(last, ts)
+	}
+	return last
+}
+
+// view runs f on the newest durable state. It does not wait for commits under
+// way, which is why the store keeps Badger's timestamps itself.
+func (s *Store) view(ctx context.Context, op string, f func(*db.Txn) error) (err error) {
+	if err := s.begin(ctx, op); err != nil {
+		return err
+	}
+	defer s.mu.RUnlock()
+	ts := s.readers.enter(s.last.Load)
+	defer s.readers.leave(ts)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = core.Errorf(core.Corrupt, op, "files do not read: %v", r)
+		}
+	}()
+	txn := s.db.NewTransactionAt(ts, false)
+	defer txn.Discard()
+	return f(txn)
+}
+
+// readHot returns the zero Meta for a key never seen.
+func readHot(txn *db.Txn, key core.Key) (codec.Meta, error) {
+	it, err := txn.Get(hotKey(key))
+	if errors.Is(err, db.ErrKeyNotFound) {
+		return codec.Meta{}, nil
+	}
+	if err != nil {
+		return codec.Meta{}, engineError("hot", err)
+	}
+	var m codec.Meta
+	err = it.Value(func(b []byte) error {
+		m, err = codec.DecodeHot(key, b)
+		return err
+	})
+	if err != nil {
+		return codec.Meta{}, engineError("hot", err)
+	}
+	return m, nil
+}
+
+func readBlob(txn *db.Txn, key core.Key, rev core.Version) ([]byte, error) {
+	it, err := txn.Get(blobKey(key))
+	if err != nil {
+		return nil, engineError("blob", err)
+	}
+	var blob []byte
+	err = it.Value(func(b []byte) error {
+		blob, err = codec.DecodeBlob(key, rev, b)
+		return err
+	})
+	if err != nil {
+		return nil, engineError("blob", err)
+	}
+	return blob, nil
+}
+
+// engineError names damage: any failure to read a value that should be there.
+func engineError(part string, err error) error {
+	if core.CodeOf(err) == core.Corrupt {
+		return err
+	}
+	return core.Errorf(core.Corrupt, "escrow/badger: read", "%s part: %w", part, err)
+}
+
+// GetMany implements core.Backend.
+func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) ([]core.Record, error) {
+	const op = "escrow/badger: get"
+	if err := rule.CheckKeys(op, keys); err != nil {
+		return nil, err
+	}
+	out := make([]core.Record, len(keys))
+	err := s.view(ctx, op, func(txn *db.Txn) error {
+		for i, k := range keys {
+			m, err := readHot(txn, k)
+			if err != nil {
+				return err
+			}
+			out[i].Key = append(core.Key(nil), k...)
+			if m.Version == 0 || m.Deleted {
+				continue
+			}
+			out[i].Version, out[i].ReqID, out[i].Hot = m.Version, m.ReqID, m.Hot
+			if o.HotOnly {
+				continue
+			}
+			if out[i].Blob, err = readBlob(txn, k, m.BlobRev); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Scan implements core.Backend.
+func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, error) {
+	const op = "escrow/badger: scan"
+	if err := rule.CheckScan(op, req); err != nil {
+		return core.Page{}, err
+	}
+	var p core.Page
+	err := s.view(ctx, op, func(txn *db.Txn) error {
+		o := db.DefaultIteratorOptions
+		o.Prefix = []byte{'h'}
+		o.PrefetchSize = min(req.Limit+1, 100)
+		it := txn.NewIterator(o)
+		defer it.Close()
+		start := hotKey(req.After)
+		if len(req.After) > 0 {
+			start = append(start, 0) // the next possible key
+		}
+		for it.Seek(start); it.ValidForPrefix(o.Prefix); it.Next() {
+			if ctx.Err() != nil {
+				return core.Errorf(core.Unavailable, op, "given up: %w", ctx.Err())
+			}
+			key := core.Key(it.Item().KeyCopy(nil)[1:])
+			var m codec.Meta
+			err := it.Item().Value(func(b []byte) (err error) {
+				m, err = codec.DecodeHot(key, b)
+				return err
+			})
+			if err != nil {
+				return engineError("hot", err)
+			}
+			if m.Deleted && !req.Tombs {
+				continue
+			}
+			if len(p.Records) == req.Limit {
+				p.Next = append(core.Key(nil), p.Records[req.Limit-1].Key...)
+				return nil
+			}
+			r := core.Record{Key: key, Version: m.Version, ReqID: m.ReqID}
+			if req.Hot && !m.Deleted {
+				r.Hot = m.Hot
+			}
+			if req.Blob && !m.Deleted {
+				if r.Blob, err = readBlob(txn, key, m.BlobRev); err != nil {
+					return err
+				}
+			}
+			p.Records = append(p.Records, r)
+			p.Deleted = append(p.Deleted, m.Deleted)
+		}
+		return nil
+	})
+	if err != nil {
+		return core.Page{}, err
+	}
+	if !req.Tombs {
+		p.Deleted = nil
+	}
+	return p, nil
+}
+
+// Export implements core.Exporter.
+func (s *Store) Export(ctx context.Context, req core.ScanRequest) (core.Page, error) {
+	req.Hot, req.Blob, req.Tombs = true, true, true
+	p, err := s.Scan(ctx, req)
+	if err != nil {
+		return p, fmt.Errorf("escrow/badger: export: %w", err)
+	}
+	return p, nil
+}
