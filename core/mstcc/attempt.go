@@ -1,0 +1,341 @@
+package mstcc
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/mf"
+	"github.com/keposs/keposs/core/protocol"
+	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/core/sm"
+)
+
+// An attempt is one run of the derive of clause 7.2: one set of factors, one
+// counted try. It is wiped on every path.
+type attempt struct {
+	checked  *mf.Checked
+	srcs     []boundSource
+	captures []core.Capture
+	opener   *mf.Opener
+	slow     core.KDF
+	opened   *mf.Opened
+	sealed   []byte
+	after    protocol.Tries // SS-CC's counter as of the counted try
+	tag      protocol.Tag
+	approved bool
+}
+
+func (a *attempt) wipe() {
+	for _, c := range a.captures {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+	a.opener.Wipe()
+	a.opened.Wipe()
+}
+
+// OpenOptions picks what an attempt uses.
+type OpenOptions struct {
+	// Factors are the labels the person will give; the first authorised set
+	// within them is used. Empty = the first set of the policy.
+	Factors []string
+}
+
+// policyFor is step 0: fetch the public policy and hold it against the trust
+// record, the profile and the KDF, all before any source or prompt is touched.
+// req: K-7.2-02, K-7.2-03, X-25
+func (m *Module) policyFor(ctx context.Context, conn Escrow) (*attempt, error) {
+	if _, _, err := m.resume(ctx, conn); err != nil {
+		return nil, err
+	}
+	var ans protocol.PolicyAnswer
+	err := again(ctx, func() (err error) {
+		ans, err = conn.Policy(ctx, protocol.PolicyRequest{User: m.trust.User, Seen: m.tries.seen})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := &attempt{approved: true}
+	var validate func(core.Params) error
+	if p, err := mf.ParsePolicy(ans.Policy); err == nil {
+		// Naming the KDF from the unverified policy only picks which check to
+		// run; Check refuses what is not the trust record's KDF.
+		if slow, ok, err := m.cfg.KDF(ctx, p.KDF.Name); err == nil {
+			a.slow, a.approved = slow, ok
+			validate = func(q core.Params) error { return slow.Validate(q, core.Limits{}) }
+		}
+	}
+	a.checked, err = mf.Check(ans.Policy, mf.Expect{
+		Slots: []*mf.Slot{m.trust.Current, m.trust.Pending}, Pubs: &ans.Pubs, App: m.cfg.Binding.App,
+		Floor: m.trust.Floor, KDFs: []string{m.trust.Floor.Name}, Validate: validate,
+		Modes: []protocol.Mode{m.profile.Mode}, Realm: m.cfg.Binding.Realm,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.slow == nil {
+		return nil, core.Errorf(core.Unsupported, "mstcc", "this build has no kdf %s", a.checked.Policy.KDF.Name)
+	}
+	if a.checked.Slot == m.trust.Pending {
+		if err := m.promote(ctx, m.trust.User); err != nil {
+			return nil, err
+		}
+	}
+	return a, m.mergeTries(ctx, ans.Tries)
+}
+
+// mergeTries takes in SS-CC's counter; a history that does not chain is an
+// alarm, and at level 2 an end (I7).
+func (m *Module) mergeTries(ctx context.Context, t protocol.Tries) error {
+	was := m.tries.alarm
+	if m.tries.merge(t, nextHead) && !was {
+		m.emit(Progress{Flow: "alarm", Text: "SS-CC's try counter went backwards or does not chain: it was restored or changed; ask the operator"})
+	}
+	if err := m.saveTries(ctx); err != nil {
+		return err
+	}
+	if m.tries.alarm && m.profile.Level >= 2 {
+		return core.Errorf(core.Integrity, "mstcc", "SS-CC's try counter is not the one this terminal remembers; level 2 stops here")
+	}
+	return nil
+}
+
+func nextHead(h protocol.Head, seq uint32, tag protocol.Tag) protocol.Head {
+	return sm.SM3(protocol.TryHeadInput(h, seq, tag))
+}
+
+func tryTag(attempt protocol.ID, blinded []byte) (tag protocol.Tag) {
+	sum := sm.SM3(protocol.TryTagInput(attempt, sm.SM3(blinded)))
+	copy(tag[:], sum[:])
+	return tag
+}
+
+// capture is step 1: every source of the chosen set takes its samples. A
+// cancel here costs no try.
+func (m *Module) capture(ctx context.Context, a *attempt, o OpenOptions, p core.Prompter) (err error) {
+	if a.opener, err = m.opener(ctx, a.checked); err != nil {
+		return err
+	}
+	have := o.Factors
+	if len(have) == 0 {
+		have = a.checked.Policy.Tree.MinimalSets()[0]
+	}
+	set, err := a.opener.Choose(have)
+	if err != nil {
+		return err
+	}
+	if a.srcs, err = m.sources(ctx, set); err != nil {
+		return err
+	}
+	a.captures = make([]core.Capture, len(a.srcs))
+	for i, s := range a.srcs {
+		a.approved = a.approved && s.approved
+		format, params, err := a.checked.CaptureParams(s.label)
+		if err != nil {
+			return err
+		}
+		a.captures[i], err = s.src.Capture(ctx, core.CaptureRequest{Label: s.label, Format: format, Params: params}, p)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opener opens the anchor with the device secret of the slot in force.
+func (m *Module) opener(ctx context.Context, c *mf.Checked) (*mf.Opener, error) {
+	key, err := m.deviceSecret(ctx, c.Slot.Secret)
+	if err != nil {
+		return nil, err
+	}
+	defer key.Wipe()
+	return mf.NewOpener(c, m.holderID(c.Policy), key)
+}
+
+// holderID is the anchor holder of this device.
+func (m *Module) holderID(p *mf.Policy) string {
+	own := protocol.Point(m.cfg.Device.Compressed())
+	for _, h := range p.Anchor {
+		if h.Kind == mf.HolderDevice && h.P == own {
+			return h.ID
+		}
+	}
+	return ""
+}
+
+// derive is steps 2 and 3: the counter goes up and is durable before the try
+// is made; then the counted call, Recover, the slow KDF, and the policy's mac.
+// In plain mode the counted call and the derivation overlap.
+func (m *Module) derive(ctx context.Context, a *attempt) error {
+	var id protocol.ID
+	if _, err := io.ReadFull(m.cfg.Rand, id[:]); err != nil {
+		return core.Errorf(core.Internal, "mstcc", "%w", err)
+	}
+	if a.checked.Policy.Escrow.Mode == protocol.ModeHardened {
+		return m.deriveHardened(ctx, a, id)
+	}
+	if err := m.countTry(ctx, a, id, nil); err != nil {
+		return err
+	}
+	req := protocol.FetchRequest{User: m.trust.User, Gen: a.checked.Policy.Epoch, Attempt: id, Seen: m.tries.seen}
+	conn, fetched := m.conn, make(chan error, 1)
+	var ans protocol.FetchAnswer
+	go func() {
+		fetched <- again(ctx, func() (err error) {
+			ans, err = conn.Fetch(ctx, req)
+			return err
+		})
+	}()
+	stretchErr := m.stretch(ctx, a)
+	if err := <-fetched; err != nil {
+		return m.untry(ctx, a, err)
+	}
+	m.step(4, "sealed keys received from SS-CC")
+	a.sealed, a.after = ans.Sealed, ans.Tries
+	if err := m.mergeTries(ctx, ans.Tries); err != nil {
+		return err
+	}
+	if stretchErr != nil {
+		return stretchErr
+	}
+	return m.finish(a, nil)
+}
+
+// countTry persists the higher counter and the try's tag before anything is sent.
+// req: X-15, K-15.4-L2b, F-29
+func (m *Module) countTry(ctx context.Context, a *attempt, id protocol.ID, blinded []byte) error {
+	a.tag = tryTag(id, blinded)
+	m.tries.used++
+	m.tries.addOwn(a.tag)
+	if err := m.saveTries(ctx); err != nil {
+		return err
+	}
+	m.cfg.Step.At("sign.counted")
+	m.step(3, "user id sent to SS-CC, one try counted")
+	return nil
+}
+
+// untry gives the count back when the try was certainly not applied, and notes
+// a lock SS-CC tells of.
+func (m *Module) untry(ctx context.Context, a *attempt, err error) error {
+	switch core.CodeOf(err) {
+	case core.Unavailable, core.Throttled, core.Refused, core.Invalid, core.State:
+		m.tries.used--
+		m.tries.dropOwn(map[protocol.Tag]bool{a.tag: true})
+		return errors.Join(err, m.saveTries(ctx))
+	case core.Locked:
+		m.tries.used = max(m.tries.used, m.profile.Limit)
+		m.tries.dropOwn(map[protocol.Tag]bool{a.tag: true})
+		return errors.Join(err, m.saveTries(ctx))
+	}
+	return err
+}
+
+// stretch recovers every factor and runs the slow KDF. A source that fails
+// after its sample was taken is a wrong factor, not an error (attack test 15).
+func (m *Module) stretch(ctx context.Context, a *attempt) error {
+	for i, s := range a.srcs {
+		if err := m.recoverFactor(ctx, a, i); err != nil {
+			if ctx.Err() != nil {
+				return core.Errorf(core.Canceled, "mstcc", "%w", ctx.Err())
+			}
+			if err := a.opener.SetLost(s.label, m.cfg.Rand); err != nil {
+				return err
+			}
+		}
+	}
+	return a.opener.Stretch(ctx, a.slow)
+}
+
+func (m *Module) recoverFactor(ctx context.Context, a *attempt, i int) error {
+	in, err := a.opener.RecoverInputs(a.srcs[i].label)
+	if err != nil {
+		return err
+	}
+	defer in.Wipe()
+	s, err := a.captures[i].Recover(ctx, core.RecoverRequest{Helper: in.Helper, BindKey: in.TransformKey})
+	if err != nil {
+		return err
+	}
+	defer s.Wipe()
+	return a.opener.SetFactor(a.srcs[i].label, s)
+}
+
+// finish reaches RK or fails with the one Auth error.
+func (m *Module) finish(a *attempt, u []byte) (err error) {
+	a.opened, err = a.opener.Finish(u)
+	a.opener.Wipe()
+	return err
+}
+
+// deriveHardened stretches first, because the blinded element depends on every
+// factor, and makes the counted Evaluate the one blocking round trip. After a
+// wrong answer the same attempt is repeated with a proof, uncounted: a bad
+// proof means the server answered with another key, and the count is given back.
+func (m *Module) deriveHardened(ctx context.Context, a *attempt, id protocol.ID) error {
+	const op = "mstcc: evaluate"
+	if m.cfg.OPRF == nil {
+		return core.Errorf(core.Unsupported, op, "this build has no OPRF")
+	}
+	if err := m.stretch(ctx, a); err != nil {
+		return err
+	}
+	in := a.opener.OPRFInput()
+	defer in.Wipe()
+	blinded, blinding, err := m.cfg.OPRF.Blind(m.cfg.Rand, in.Bytes())
+	if err != nil {
+		return err
+	}
+	defer blinding.Wipe()
+	if err := m.countTry(ctx, a, id, blinded[:]); err != nil {
+		return err
+	}
+	req := protocol.EvaluateRequest{User: m.trust.User, Gen: a.checked.Policy.Epoch, Attempt: id, Blinded: blinded, Seen: m.tries.seen}
+	ans, err := m.evaluate(ctx, req)
+	if err != nil {
+		return m.untry(ctx, a, err)
+	}
+	m.step(4, "sealed keys received from SS-CC")
+	a.sealed, a.after = ans.Sealed, ans.Tries
+	if err := m.mergeTries(ctx, ans.Tries); err != nil {
+		return err
+	}
+	k := *a.checked.Policy.Escrow.Realms[0].K
+	err = m.finalize(a, blinding, ans.Evaluated, k, nil)
+	if !errors.Is(err, core.Auth) {
+		return err
+	}
+	req.WantProof, req.Seen = true, m.tries.seen
+	proved, perr := m.evaluate(ctx, req)
+	if perr != nil {
+		return err // the answer stays Auth; whether the server lied is not known
+	}
+	if _, perr = blinding.Finalize(proved.Evaluated, k, proved.Proof); perr != nil || proved.Evaluated != ans.Evaluated {
+		m.emit(Progress{Flow: "alarm", Text: "SS-CC evaluated with a key that is not this user's"})
+		m.tries.used--
+		return errors.Join(core.Errorf(core.Refused, op, "SS-CC's proof fails: it answered with another key; the try is given back"), m.saveTries(ctx))
+	}
+	return err
+}
+
+func (m *Module) evaluate(ctx context.Context, req protocol.EvaluateRequest) (ans protocol.EvaluateAnswer, err error) {
+	err = again(ctx, func() (err error) {
+		ans, err = m.conn.Evaluate(ctx, req)
+		return err
+	})
+	return ans, err
+}
+
+func (m *Module) finalize(a *attempt, b Blinding, evaluated, k protocol.Point, proof []byte) error {
+	u, err := b.Finalize(evaluated, k, proof)
+	if err != nil {
+		return core.Errorf(core.Refused, "mstcc: evaluate", "%w", err)
+	}
+	defer secret.Zero(u)
+	a.opened, err = a.opener.Finish(u)
+	return err
+}

@@ -1,0 +1,62 @@
+package mstcc
+
+import (
+	"encoding/binary"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/protocol"
+)
+
+// Profile is sealed at initialisation and cannot be relaxed by a flag later.
+type Profile struct {
+	Level      uint32        // security level 1 or 2
+	VerifyOpen bool          // verify needs no PPD; shown in status
+	Limit      uint32        // tries, 1..10, default 5 (K-15.4-L2b)
+	Mode       protocol.Mode // escrow mode asked for
+	SlowFloor  uint64        // lowest accepted iteration count of the slow KDF
+}
+
+// DefaultProfile is level 1, strict verify, five tries, the mode given.
+func DefaultProfile(mode protocol.Mode) Profile {
+	return Profile{Level: 1, Limit: 5, Mode: mode, SlowFloor: 600_000}
+}
+
+// MinSlowFloor is the least a profile may ask: GM/T 0091's count of 1024.
+const MinSlowFloor = 1024
+
+// Check refuses values out of bounds.
+func (p Profile) Check() error {
+	const op = "mstcc: profile"
+	switch {
+	case p.Level != 1 && p.Level != 2:
+		return core.Errorf(core.Invalid, op, "level %d, want 1 or 2", p.Level)
+	case p.Limit < 1 || p.Limit > protocol.MaxHeld:
+		return core.Errorf(core.Invalid, op, "limit of %d tries, want 1 to %d", p.Limit, protocol.MaxHeld)
+	case p.Mode != protocol.ModePlain && p.Mode != protocol.ModeHardened:
+		return core.Errorf(core.Invalid, op, "escrow mode %d, want plain or hardened", p.Mode)
+	case p.SlowFloor < MinSlowFloor:
+		return core.Errorf(core.Invalid, op, "iteration floor %d, want at least %d", p.SlowFloor, MinSlowFloor)
+	}
+	return nil
+}
+
+// marshal, version 1: level u32 ‖ verifyOpen u8 ‖ limit u32 ‖ mode u32 ‖ slowFloor u64.
+func (p Profile) marshal() []byte {
+	b := binary.BigEndian.AppendUint32(nil, p.Level)
+	b = appendFlag(b, p.VerifyOpen)
+	b = binary.BigEndian.AppendUint32(b, p.Limit)
+	b = binary.BigEndian.AppendUint32(b, uint32(p.Mode))
+	return binary.BigEndian.AppendUint64(b, p.SlowFloor)
+}
+
+func parseProfile(b []byte) (Profile, error) {
+	f := &fields{b: b}
+	p := Profile{Level: f.u32(), VerifyOpen: f.flag(), Limit: f.u32(), Mode: protocol.Mode(f.u32()), SlowFloor: f.u64()}
+	if err := f.done("profile"); err != nil {
+		return Profile{}, err
+	}
+	if err := p.Check(); err != nil {
+		return Profile{}, core.Errorf(core.Integrity, "mstcc: profile", "%w", err)
+	}
+	return p, nil
+}
