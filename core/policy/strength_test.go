@@ -116,7 +116,7 @@ func TestExplainJSONAndText(t *testing.T) {
 	if err := json.Unmarshal(b, &back); err != nil || len(back.Sets) != 3 || len(back.Weakest) != 3 {
 		t.Errorf("JSON: %v, %d sets", err, len(back.Sets))
 	}
-	for _, want := range []string{"2 of (face, gesture, pin)", "way 3", "D+online", "level 2 does not hold", "best guess not measured"} {
+	for _, want := range []string{"2 of (face, gesture, pin)", "way 3", "D+online", "level 2 holds", "best guess not measured"} {
 		if !strings.Contains(e.Text(), want) {
 			t.Errorf("text lacks %q:\n%s", want, e.Text())
 		}
