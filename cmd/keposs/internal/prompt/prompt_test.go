@@ -132,7 +132,11 @@ func FuzzReadAnswers(f *testing.F) {
 }
 
 func TestSyntheticPersonEnrolsAndSlips(t *testing.T) {
-	for _, src := range []core.Source{pin.New(), gesture.New()} {
+	mixed := pin.New()
+	if err := mixed.Configure(ctx, core.Config{Values: map[string]string{"alphanumeric": "true"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, src := range []core.Source{pin.New(), mixed, gesture.New()} {
 		s := NewSynthetic(rand.Reader)
 		e, err := src.Enroll(ctx, core.EnrollRequest{Label: "x"}, s)
 		if err != nil {

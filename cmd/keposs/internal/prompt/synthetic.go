@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/keposs/keposs/core"
@@ -86,6 +87,12 @@ func (s *Synthetic) Ask(ctx context.Context, q core.Prompt) (core.Sample, error)
 // syntheticPIN and syntheticDots are lengths that pass level 2 where they can.
 const syntheticPIN, syntheticDots = 8, 7
 
+// What a PIN is drawn from; the prompt's text tells which.
+const (
+	pinDigits = "0123456789"
+	pinMixed  = pinDigits + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
 func (s *Synthetic) draw(kind core.SampleKind, q core.Prompt) (*secret.Buffer, error) {
 	if kind == core.SamplePIN {
 		n := max(syntheticPIN, q.MinLen)
@@ -93,13 +100,17 @@ func (s *Synthetic) draw(kind core.SampleKind, q core.Prompt) (*secret.Buffer, e
 			n = min(n, q.MaxLen)
 		}
 		b := secret.New(n)
+		set := pinDigits
+		if strings.Contains(q.Text, "letters") {
+			set = pinMixed
+		}
 		for i := range b.Bytes() {
-			d, err := s.below(10)
+			d, err := s.below(len(set))
 			if err != nil {
 				b.Wipe()
 				return nil, err
 			}
-			b.Bytes()[i] = byte('0' + d)
+			b.Bytes()[i] = set[d]
 		}
 		return b, nil
 	}
