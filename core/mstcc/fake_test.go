@@ -249,7 +249,7 @@ func (s *server) RecoverPolicy(context.Context, protocol.RecoverPolicyRequest) (
 }
 
 func (s *server) Rebind(context.Context, protocol.RebindRequest) error { return refused }
-func (s *server) Close() error                                          { return nil }
+func (s *server) Close() error                                         { return nil }
 
 // unlock is the administrator's order.
 func (s *server) unlock() {

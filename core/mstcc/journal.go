@@ -1,8 +1,7 @@
 package mstcc
 
 import (
-	"encoding/binary"
-
+	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/protocol"
 )
 
@@ -22,26 +21,28 @@ type journal struct {
 }
 
 func (j *journal) marshal() []byte {
-	b := appendFlag(nil, j.init)
-	b = append(b, j.user[:]...)
-	b = append(b, j.idem[:]...)
-	b = binary.BigEndian.AppendUint64(b, j.newGen)
-	b = append(b, j.policy[:]...)
-	b = append(b, j.sealed[:]...)
-	return append(b, j.proof[:]...)
+	p := &enc.Packer{}
+	p.Flag(j.init)
+	p.Raw(j.user[:])
+	p.Raw(j.idem[:])
+	p.U64(j.newGen)
+	p.Raw(j.policy[:])
+	p.Raw(j.sealed[:])
+	p.Raw(j.proof[:])
+	return p.B
 }
 
 func parseJournal(b []byte) (*journal, error) {
-	f := &fields{b: b}
-	j := &journal{init: f.flag()}
-	copy(j.user[:], f.take(protocol.IDSize))
-	copy(j.idem[:], f.take(protocol.IDSize))
-	j.newGen = f.u64()
-	copy(j.policy[:], f.take(protocol.HashSize))
-	copy(j.sealed[:], f.take(protocol.HashSize))
-	copy(j.proof[:], f.take(protocol.SigSize))
-	if err := f.done("journal"); err != nil {
-		return nil, err
+	u := enc.NewUnpacker(b)
+	j := &journal{init: u.Flag()}
+	u.Raw(j.user[:])
+	u.Raw(j.idem[:])
+	j.newGen = u.U64()
+	u.Raw(j.policy[:])
+	u.Raw(j.sealed[:])
+	u.Raw(j.proof[:])
+	if !u.Done() {
+		return nil, malformed("journal")
 	}
 	return j, nil
 }

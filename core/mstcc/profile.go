@@ -1,9 +1,8 @@
 package mstcc
 
 import (
-	"encoding/binary"
-
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/protocol"
 )
 
@@ -42,18 +41,20 @@ func (p Profile) Check() error {
 
 // marshal, version 1: level u32 ‖ verifyOpen u8 ‖ limit u32 ‖ mode u32 ‖ slowFloor u64.
 func (p Profile) marshal() []byte {
-	b := binary.BigEndian.AppendUint32(nil, p.Level)
-	b = appendFlag(b, p.VerifyOpen)
-	b = binary.BigEndian.AppendUint32(b, p.Limit)
-	b = binary.BigEndian.AppendUint32(b, uint32(p.Mode))
-	return binary.BigEndian.AppendUint64(b, p.SlowFloor)
+	w := &enc.Packer{}
+	w.U32(p.Level)
+	w.Flag(p.VerifyOpen)
+	w.U32(p.Limit)
+	w.U32(uint32(p.Mode))
+	w.U64(p.SlowFloor)
+	return w.B
 }
 
 func parseProfile(b []byte) (Profile, error) {
-	f := &fields{b: b}
-	p := Profile{Level: f.u32(), VerifyOpen: f.flag(), Limit: f.u32(), Mode: protocol.Mode(f.u32()), SlowFloor: f.u64()}
-	if err := f.done("profile"); err != nil {
-		return Profile{}, err
+	u := enc.NewUnpacker(b)
+	p := Profile{Level: u.U32(), VerifyOpen: u.Flag(), Limit: u.U32(), Mode: protocol.Mode(u.U32()), SlowFloor: u.U64()}
+	if !u.Done() {
+		return Profile{}, malformed("profile")
 	}
 	if err := p.Check(); err != nil {
 		return Profile{}, core.Errorf(core.Integrity, "mstcc: profile", "%w", err)

@@ -1,8 +1,8 @@
 package mstcc
 
 import (
-	"encoding/binary"
-
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/protocol"
 )
 
@@ -23,36 +23,43 @@ type tries struct {
 }
 
 func (t *tries) marshal() []byte {
-	b := binary.BigEndian.AppendUint32(nil, t.used)
-	b = binary.BigEndian.AppendUint64(b, t.unlockSeq)
-	b = binary.BigEndian.AppendUint32(b, t.seen.Seq)
-	b = append(b, t.seen.Head[:]...)
-	b = appendFlag(b, t.alarm)
-	b = append(b, byte(len(t.own)))
+	p := &enc.Packer{}
+	p.U32(t.used)
+	p.U64(t.unlockSeq)
+	p.U32(t.seen.Seq)
+	p.Raw(t.seen.Head[:])
+	p.Flag(t.alarm)
+	p.U8(uint8(len(t.own)))
 	for _, tag := range t.own {
-		b = append(b, tag[:]...)
+		p.Raw(tag[:])
 	}
-	return b
+	return p.B
 }
 
 func parseTries(b []byte) (*tries, error) {
-	f := &fields{b: b}
-	t := &tries{used: f.u32(), unlockSeq: f.u64()}
-	t.seen.Seq = f.u32()
-	copy(t.seen.Head[:], f.take(protocol.HeadSize))
-	t.alarm = f.flag()
-	n := int(f.u8())
+	u := enc.NewUnpacker(b)
+	t := &tries{used: u.U32(), unlockSeq: u.U64()}
+	t.seen.Seq = u.U32()
+	u.Raw(t.seen.Head[:])
+	t.alarm = u.Flag()
+	n := int(u.U8())
 	if n > maxOwn {
-		f.bad = true
-		n = 0
+		return nil, malformed("try counter")
 	}
 	for range n {
-		t.own = append(t.own, protocol.Tag(f.take(protocol.TagSize)))
+		var tag protocol.Tag
+		u.Raw(tag[:])
+		t.own = append(t.own, tag)
 	}
-	if err := f.done("tries"); err != nil {
-		return nil, err
+	if !u.Done() {
+		return nil, malformed("try counter")
 	}
 	return t, nil
+}
+
+// malformed is what an authenticated record that does not parse gives.
+func malformed(what string) error {
+	return core.Errorf(core.Integrity, "mstcc", "the %s is malformed: recover with the sheet", what)
 }
 
 // addOwn remembers tag, dropping the oldest beyond the bound.
