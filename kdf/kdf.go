@@ -9,9 +9,19 @@
 package kdf
 
 import (
+	"runtime"
+
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/kdf/argon2id"
+	"github.com/keposs/keposs/kdf/balloonsm3"
+	"github.com/keposs/keposs/kdf/bcrypt"
+	"github.com/keposs/keposs/kdf/budget"
+	"github.com/keposs/keposs/kdf/hkdfsm3"
+	"github.com/keposs/keposs/kdf/hybrid"
 	"github.com/keposs/keposs/kdf/pbkdf2sm3"
+	"github.com/keposs/keposs/kdf/scrypt"
 	"github.com/keposs/keposs/kdf/sm2kdf"
+	"github.com/keposs/keposs/kdf/sm3crypt"
 )
 
 // Default is the name of the KDF a new policy uses.
@@ -26,7 +36,21 @@ type entry struct {
 var builtin = []entry{
 	{pbkdf2sm3.Name, func() core.KDF { return pbkdf2sm3.New() }, pbkdf2sm3.DefaultLimits},
 	{sm2kdf.Name, func() core.KDF { return sm2kdf.New() }, nil},
+	{hkdfsm3.Name, func() core.KDF { return hkdfsm3.New() }, nil},
+	{hybrid.Name, func() core.KDF { return hybrid.New() }, hybrid.DefaultLimits},
+	{argon2id.Name, func() core.KDF { return argon2id.New() }, argon2id.DefaultLimits},
+	{scrypt.Name, func() core.KDF { return scrypt.New() }, scrypt.DefaultLimits},
+	{bcrypt.Name, func() core.KDF { return bcrypt.New() }, bcrypt.DefaultLimits},
+	{balloonsm3.Name, func() core.KDF { return balloonsm3.New() }, balloonsm3.DefaultLimits},
+	{sm3crypt.Name, func() core.KDF { return sm3crypt.New() }, sm3crypt.DefaultLimits},
 }
+
+// DefaultMemory is what all derivations of the process may hold together.
+const DefaultMemory = 1 << 30
+
+// shared is the process's one budget: who asks twice for a KDF does not get
+// twice the memory.
+var shared = budget.New(DefaultMemory, 2*runtime.GOMAXPROCS(0))
 
 // Names lists the built-in KDFs, the default first.
 func Names() []string {
@@ -46,13 +70,14 @@ func find(name string) (entry, error) {
 	return entry{}, core.Errorf(core.NotFound, "kdf", "no built-in kdf %.32q: `keposs kdf list` names them", name)
 }
 
-// Builtin returns the built-in KDF of that name; NotFound otherwise.
+// Builtin returns the built-in KDF of that name, within the process's budget of
+// DefaultMemory and two derivations per processor; NotFound otherwise.
 func Builtin(name string) (core.KDF, error) {
 	e, err := find(name)
 	if err != nil {
 		return nil, err
 	}
-	return e.make(), nil
+	return budget.Wrap(e.make(), shared), nil
 }
 
 // DefaultLimits returns the default local policy of a built-in KDF: floors

@@ -48,10 +48,7 @@ func (KDF) Validate(p core.Params, l core.Limits) error {
 	if err := check.Params(p, info); err != nil {
 		return err
 	}
-	for key := range l.Floor {
-		return core.Errorf(core.Invalid, "kdf "+Name, "the limits want a floor on %s and this kdf has no cost: choose a slow one", key)
-	}
-	return nil
+	return check.Costless(Name, l)
 }
 
 // Calibrate returns the only parameters there are, whatever the target.

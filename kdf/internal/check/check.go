@@ -106,3 +106,11 @@ func Clone(info core.KDFInfo) core.KDFInfo {
 	info.Default.Values = slices.Clone(info.Default.Values)
 	return info
 }
+
+// Costless refuses limits that put a floor under a KDF that has no cost.
+func Costless(name string, l core.Limits) error {
+	for key := range l.Floor {
+		return core.Errorf(core.Invalid, "kdf "+name, "the limits want a floor on %.8s and this kdf has no cost: choose a slow one", key)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package kdftest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/keposs/keposs/core"
+)
+
+var calibrations = []Case{
+	{
+		Name: "CalibrateKeepsLimits", Group: "H",
+		Rule:   "Calibrate never goes under a floor nor over a ceiling; what it returns is accepted.",
+		Advice: "clamp the search, not the answer to a user's parameters",
+		Run: func(ctx context.Context, h Harness) error {
+			if h.Costly.Name == "" {
+				return Skip("has no cost")
+			}
+			k, err := h.New()
+			if err != nil {
+				return err
+			}
+			l := core.Limits{Floor: map[string]uint64{}, Ceiling: map[string]uint64{}}
+			for _, v := range h.Cheap.Values {
+				l.Floor[v.Key], l.Ceiling[v.Key] = v.N, v.N
+			}
+			p, err := k.Calibrate(ctx, time.Second, l)
+			if err != nil {
+				return err
+			}
+			if !p.Equal(h.Cheap) {
+				return fmt.Errorf("floors and ceilings of %s gave %s", h.Cheap, p)
+			}
+			for _, bad := range []time.Duration{0, -time.Second} {
+				if _, err := k.Calibrate(ctx, bad, l); !errors.Is(err, core.Invalid) {
+					return fmt.Errorf("target %v: %v, want invalid", bad, err)
+				}
+			}
+			return nil
+		},
+	},
+	{
+		Name: "CalibrateWithinTenPercent", Group: "H", Level: 1,
+		Rule:   "The found parameters take the target within ±10 % on an idle core.",
+		Advice: "measure long enough, take the least of several runs, correct at the found cost",
+		Run: func(ctx context.Context, h Harness) error {
+			if h.Costly.Name == "" || !h.Steps {
+				return Skip("its cost has no fine steps")
+			}
+			k, err := h.New()
+			if err != nil {
+				return err
+			}
+			l := core.Limits{Floor: map[string]uint64{}}
+			for _, v := range h.Cheap.Values {
+				l.Floor[v.Key] = v.N
+			}
+			const target = 120 * time.Millisecond
+			off := 0.0
+			for range 6 { // on a busy machine some runs are disturbed
+				p, err := k.Calibrate(ctx, target, l)
+				if err != nil {
+					return err
+				}
+				least := time.Hour
+				for range 3 {
+					start := time.Now()
+					if _, err := derive(ctx, k, p, "123456", string(salt)); err != nil {
+						return err
+					}
+					least = min(least, time.Since(start))
+				}
+				if off = float64(least)/float64(target) - 1; off < 0.1 && off > -0.1 {
+					return nil
+				}
+			}
+			return fmt.Errorf("%+.0f %% off the target", 100*off)
+		},
+	},
+}
