@@ -1,0 +1,26 @@
+package sm_test
+
+import (
+	"testing"
+
+	"github.com/keposs/keposs/core/sm"
+)
+
+// req: K-16-05, G-7.10-04
+func TestKnownAnswers(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range sm.KATs() {
+		if seen[k.Name] {
+			t.Errorf("two tests are named %s", k.Name)
+		}
+		seen[k.Name] = true
+		t.Run(k.Name, func(t *testing.T) {
+			if err := k.Run(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if len(seen) != 11 {
+		t.Errorf("%d tests, K-16-05 lists 11", len(seen))
+	}
+}

@@ -1,0 +1,44 @@
+package sm
+
+import (
+	"reflect"
+	"runtime"
+)
+
+// Sizes of the stack around a secret computation. burnSize covers the deepest
+// call below guarded (the 3 KiB table of a scalar multiplication, gmsm's
+// frames and ours) four times over. padSize keeps more than a quarter of the
+// stack in use, the runtime's condition for not moving it to a smaller one,
+// which would leave the old stack behind uncleared.
+const (
+	burnSize = 12 << 10
+	padSize  = 16 << 10
+)
+
+// guarded runs f and overwrites the stack that f used. The stack is grown
+// first, so that it does not move, leaving a copy, while f holds secrets.
+// Variables of the caller that f fills are the caller's to wipe.
+//
+//go:noinline
+func guarded(f func()) {
+	var pad [padSize]byte
+	burn()
+	f()
+	burn()
+	runtime.KeepAlive(&pad)
+}
+
+//go:noinline
+func burn() {
+	var b [burnSize]byte
+	clear(b[:])
+	runtime.KeepAlive(&b)
+}
+
+// erase zeroes what state points to: hashes and block ciphers of gmsm, whose
+// types are not exported and offer no wipe of their own. Their structs hold
+// arrays only, so zeroing the struct zeroes the key.
+func erase(state any) {
+	reflect.ValueOf(state).Elem().SetZero()
+	runtime.KeepAlive(state)
+}
