@@ -75,6 +75,7 @@ func Key(ikm, salt, info, out []byte) error {
 		secret.Zero(out)
 		return core.Errorf(core.TooLarge, "hkdfsm3", "output of %d bytes, at most %d", len(out), MaxOut)
 	}
+	sm3.Burn() // grows the stack now: growing it later would leave a copy behind
 	var s struct {
 		key    sm3.Key
 		digest sm3.Digest

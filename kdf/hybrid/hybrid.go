@@ -18,7 +18,6 @@ import (
 	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/kdf/argon2id"
-	"github.com/keposs/keposs/kdf/internal/calibrate"
 	"github.com/keposs/keposs/kdf/internal/check"
 	"github.com/keposs/keposs/kdf/pbkdf2sm3"
 	"github.com/keposs/keposs/kdf/sm2kdf"
@@ -142,28 +141,36 @@ func (k KDF) DeriveHeld(ctx context.Context, p core.Params, password, salt, out 
 	return nil
 }
 
-// Calibrate gives each part half the target.
+// Calibrate gives Argon2id half the target and PBKDF2 what is left of it.
 func (k KDF) Calibrate(ctx context.Context, target time.Duration, l core.Limits) (core.Params, error) {
 	def := DefaultLimits()
-	bound := func(key string, least, most uint64) core.Limits {
-		lo, hi := check.Bounds(l, key, def.Floor[key], least, most)
-		return core.Limits{Floor: map[string]uint64{key: lo}, Ceiling: map[string]uint64{key: hi}}
-	}
-	lo, hi := bound("i", pbkdf2sm3.MinIterations, pbkdf2sm3.MaxIterations), l
-	hi.Floor = map[string]uint64{}
+	hard := core.Limits{Floor: map[string]uint64{}, Ceiling: l.Ceiling, MaxMemory: l.MaxMemory}
 	for _, key := range []string{"m", "t", "p"} {
-		hi.Floor[key], _ = check.Bounds(l, key, def.Floor[key], 1, argon2id.MaxMemory)
+		hard.Floor[key], _ = check.Bounds(l, key, def.Floor[key], 1, argon2id.MaxMemory)
 	}
-	hard, err := k.hard.Calibrate(ctx, target/2, hi)
+	found, err := k.hard.Calibrate(ctx, target/2, hard)
 	if err != nil {
 		return core.Params{}, err
 	}
-	m, _ := hard.Get("m")
-	p, _ := hard.Get("p")
-	t, _ := hard.Get("t")
-	i, err := calibrate.Linear(ctx, target, pbkdf2sm3.MinIterations, lo.Floor["i"], lo.Ceiling["i"], func(ctx context.Context, n uint64) error {
-		var out [32]byte
-		return k.Derive(ctx, params(n, m, p, t), []byte("calibration"), make([]byte, 16), out[:])
+	var out [32]byte
+	took := target
+	for range 3 {
+		start := time.Now()
+		if err := k.hard.Derive(ctx, found, []byte("calibration"), make([]byte, 16), out[:]); err != nil {
+			return core.Params{}, err
+		}
+		took = min(took, time.Since(start))
+	}
+	lo, hi := check.Bounds(l, "i", def.Floor["i"], pbkdf2sm3.MinIterations, pbkdf2sm3.MaxIterations)
+	slow, err := k.slow.Calibrate(ctx, max(target-took, time.Millisecond), core.Limits{
+		Floor: map[string]uint64{"i": lo}, Ceiling: map[string]uint64{"i": hi},
 	})
-	return params(i, m, p, t), err
+	if err != nil {
+		return core.Params{}, err
+	}
+	i, _ := slow.Get("i")
+	m, _ := found.Get("m")
+	p, _ := found.Get("p")
+	t, _ := found.Get("t")
+	return params(i, m, p, t), nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -23,16 +24,20 @@ var residues = []Case{{
 		if err != nil {
 			return err
 		}
-		// Built at run time, so that the program's own text does not hold it.
 		secret := make([]byte, 24)
-		for i := range secret {
-			secret[i] = byte(i*73+11) ^ byte(os.Getpid())
+		if _, err := rand.Read(secret); err != nil {
+			return err
 		}
 		pad := bytes.Clone(secret)
 		for i := range pad {
 			pad[i] ^= 0x36
 		}
 		out := make([]byte, 32)
+		defer func() {
+			clear(secret)
+			clear(pad)
+			clear(out)
+		}()
 		if err := k.Derive(ctx, h.Cheap, secret, salt, out); err != nil {
 			return err
 		}

@@ -140,6 +140,7 @@ func Key(ctx context.Context, password, salt []byte, iterations int, out []byte)
 }
 
 func keyWidth(ctx context.Context, password, salt []byte, iterations int, out []byte, fit func(int) int) error {
+	sm3.Burn() // grows the stack now: growing it later would leave a copy behind
 	s := new(work)
 	defer func() {
 		*s = work{}

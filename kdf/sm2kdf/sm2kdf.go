@@ -83,6 +83,7 @@ func (KDF) Derive(ctx context.Context, p core.Params, password, salt, out []byte
 // Expand fills out with KDF(z, len(out)) of clause 5.4.3:
 // SM3(z ‖ 1) ‖ SM3(z ‖ 2) ‖ …, counters as four bytes, big-endian. z is lent.
 func Expand(z, out []byte) {
+	sm3.Burn() // grows the stack now: growing it later would leave a copy behind
 	var d sm3.Digest
 	var h [8]uint32
 	var ct [4]byte
@@ -97,4 +98,5 @@ func Expand(z, out []byte) {
 	}
 	d.Wipe()
 	h = [8]uint32{}
+	sm3.Burn()
 }

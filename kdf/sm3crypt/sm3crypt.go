@@ -138,6 +138,7 @@ func Hash(ctx context.Context, password, salt []byte, rounds int) (out [32]byte,
 	if rounds < MinRounds || rounds > MaxRounds {
 		return out, core.Errorf(core.Invalid, op, "r=%d is out of %d..%d", rounds, MinRounds, MaxRounds)
 	}
+	sm3.Burn() // grows the stack now: growing it later would leave a copy behind
 	w := new(work)
 	defer func() {
 		*w = work{}
