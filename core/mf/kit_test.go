@@ -222,7 +222,10 @@ func (u *user) fill(e interface {
 			u.t.Fatal(err)
 		}
 		tk.Wipe()
-		if err := e.SetFactor(l, u.enrollment(l)); err != nil {
+		en := u.enrollment(l)
+		err = e.SetFactor(l, en)
+		en.Secret.Wipe()
+		if err != nil {
 			u.t.Fatal(err)
 		}
 	}
