@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/internal/mont"
@@ -53,10 +54,32 @@ func (s *scalars) load(d *[32]byte) {
 	if below&(1^mont.IsZero(&s.d))&(1^mont.IsZero(&e)) == 0 {
 		return
 	}
-	order.Inv(&s.inv, &e)
+	s.invert(&e, d)
 	k := *d // gmsm's curve is an interface: what it is given lives on the heap
 	s.pub, s.ok = baseMult(&k)
 	clear(k[:])
+}
+
+// invert sets inv = e^-1 for e = 1+d. gmsm inverts modulo n in assembly, twice
+// as fast as mont, but through math/big; so it is given e·b, which tells
+// nothing without b = SM3(label ‖ d), and b is wiped.
+func (s *scalars) invert(e *mont.Elem, d *[32]byte) {
+	var blind [32]byte
+	digest(&blind, []byte("keposs blinded inversion"), d[:])
+	var b, c mont.Elem
+	order.SetBytes(&b, &blind)
+	clear(blind[:])
+	fast, ok := curve.(interface{ Inverse(*big.Int) *big.Int })
+	if !ok || mont.IsZero(&b) == 1 {
+		order.Inv(&s.inv, e)
+		return
+	}
+	order.Mul(&c, e, &b)
+	var cb [32]byte
+	order.Bytes(&cb, &c)
+	fast.Inverse(new(big.Int).SetBytes(cb[:])).FillBytes(cb[:])
+	order.SetBytes(&c, &cb)
+	order.Mul(&s.inv, &c, &b)
 }
 
 // GenerateKey makes a key from rand, nil meaning Rand(): 32 bytes are drawn

@@ -7,17 +7,18 @@ import (
 
 // Sizes of the stack around a secret computation. burnSize covers the deepest
 // call below guarded (the 3 KiB table of a scalar multiplication, gmsm's
-// frames and ours) four times over. padSize keeps more than a quarter of the
+// frames and ours) twice over. padSize keeps more than a quarter of the
 // stack in use, the runtime's condition for not moving it to a smaller one,
 // which would leave the old stack behind uncleared.
 const (
-	burnSize = 12 << 10
-	padSize  = 16 << 10
+	burnSize = 8 << 10
+	padSize  = 8 << 10
 )
 
-// guarded runs f and overwrites the stack that f used. The stack is grown
+// guarded runs f and overwrites the stack and vector registers that f used. The stack is grown
 // first, so that it does not move, leaving a copy, while f holds secrets.
-// Variables of the caller that f fills are the caller's to wipe.
+// Variables of the caller that f fills are the caller's to wipe. A signal that
+// arrives while f runs still saves the registers of that instant: docs/sm.md.
 //
 //go:noinline
 func guarded(f func()) {
@@ -25,6 +26,7 @@ func guarded(f func()) {
 	burn()
 	f()
 	burn()
+	clearVectors()
 	runtime.KeepAlive(&pad)
 }
 
@@ -42,3 +44,9 @@ func erase(state any) {
 	reflect.ValueOf(state).Elem().SetZero()
 	runtime.KeepAlive(state)
 }
+
+// Guard is for packages of core that compute on secrets in fixed arrays of
+// their own: it runs f and overwrites the stack and the vector registers f
+// used. What f allocates, and what it writes to variables of its caller, is
+// the caller's to wipe. f must not keep more than 8 KiB of stack below it.
+func Guard(f func()) { guarded(f) }

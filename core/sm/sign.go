@@ -94,11 +94,11 @@ func (k *PrivateKey) Sign(rand io.Reader, msg, id []byte) (sig [64]byte, err err
 	return sig, nil
 }
 
-// bind is HMAC-SM3(d, e): secret, and another for every key and message.
+// bind is SM3(label ‖ d ‖ e): secret, and another for every key and message.
 func (s *scalars) bind(out, e *[32]byte) {
 	var d [32]byte
 	order.Bytes(&d, &s.d)
-	hmac(out, d[:], []byte("keposs nonce"), e[:])
+	digest(out, []byte("keposs nonce"), d[:], e[:])
 	clear(d[:])
 }
 
@@ -107,8 +107,8 @@ type withInput interface {
 	ReadWith(p, additional []byte) error
 }
 
-// hedgedNonce sets nonce to HMAC(bind, z‖1) ‖ HMAC(bind, z‖2) modulo n, z being
-// 32 bytes of rand; the 512 bits make the bias below 2^-256. bind also goes
+// hedgedNonce sets nonce to the 512 bits of KDF(bind ‖ z) modulo n, z being 32
+// bytes of rand; the length makes the bias less than 2^-255. bind also goes
 // into the generator as additional input where rand takes any.
 func hedgedNonce(nonce *[32]byte, rand io.Reader, bind *[32]byte) error {
 	var z [32]byte
@@ -120,8 +120,7 @@ func hedgedNonce(nonce *[32]byte, rand io.Reader, bind *[32]byte) error {
 	}
 	if err == nil {
 		var wide [64]byte
-		hmac((*[32]byte)(wide[:32]), bind[:], z[:], []byte{1})
-		hmac((*[32]byte)(wide[32:]), bind[:], z[:], []byte{2})
+		kdf(wide[:], bind[:], z[:])
 		var k mont.Elem
 		order.SetWide(&k, &wide)
 		order.Bytes(nonce, &k)
