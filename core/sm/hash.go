@@ -15,13 +15,14 @@ import (
 func SM3(data []byte) [32]byte { return sm3.Sum(data) }
 
 // NewSM3 returns a running SM3. Its state stays in memory until collected: for
-// secrets use HMAC, KDF or SM3Of.
+// secrets use HMAC, KDF, or SM3Of inside Guard.
 func NewSM3() hash.Hash { return sm3.New() }
 
-// SM3Of returns SM3 of the parts joined without separators and leaves no copy
-// of them behind. The caller sees to it that the joining is injective.
+// SM3Of returns SM3 of the parts joined without separators and zeroes the
+// hash's state. The stack is left to the Guard it runs in. The caller sees to
+// it that the joining is injective.
 func SM3Of(parts ...[]byte) (out [32]byte) {
-	guarded(func() { digest(&out, parts...) })
+	digest(&out, parts...)
 	return out
 }
 

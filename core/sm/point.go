@@ -203,3 +203,12 @@ func ParsePEM(data []byte) (PublicKey, error) {
 	}
 	return ParseSPKI(block.Bytes)
 }
+
+// FieldPrime is the p of GM/T 0003.5, 32 big-endian bytes.
+func FieldPrime() [32]byte { return [32]byte(curve.Params().P.FillBytes(make([]byte, 32))) }
+
+// GroupOrder is the n of GM/T 0003.5, a prime.
+func GroupOrder() [32]byte { return [32]byte(curve.Params().N.FillBytes(make([]byte, 32))) }
+
+// CurveB is the b of GM/T 0003.5; a is p − 3.
+func CurveB() [32]byte { return [32]byte(curve.Params().B.FillBytes(make([]byte, 32))) }
