@@ -14,7 +14,7 @@ import (
 const (
 	repeatCutoff   = 9
 	adaptiveWindow = 512
-	adaptiveCutoff = 76
+	adaptiveCutoff = 71
 	startupBytes   = 1250 // 10^4 bits
 	// pokerHigh is passed by a good source with probability 1 − 10^-9: the
 	// statistic of 2500 nibbles is χ² with 15 degrees of freedom.
