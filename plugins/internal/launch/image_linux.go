@@ -1,0 +1,82 @@
+package launch
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// selfPath names the running image itself, also after its file was replaced.
+func selfPath(string) string { return "/proc/self/exe" }
+
+func executable(m fs.FileMode) bool { return m.Perm()&0o111 != 0 }
+
+// take copies r into a memory file, which is then sealed against every change.
+func (i *Image) take(r io.Reader, name string) error {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("keposs-"+name, flags|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
+		fd, err = unix.MemfdCreate("keposs-"+name, flags)
+	}
+	if err != nil {
+		return err
+	}
+	w := os.NewFile(uintptr(fd), "keposs-"+name)
+	defer w.Close()
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	if err := w.Chmod(0o500); err != nil {
+		return err
+	}
+	seals := unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return err
+	}
+	i.file, err = os.Open("/proc/self/fd/" + strconv.Itoa(fd))
+	runtime.KeepAlive(w)
+	return err
+}
+
+// prepare makes cmd execute the sealed copy: it is descriptor 3 of the child,
+// which stays open because the interpreter of a script reads it again.
+func (i *Image) prepare(cmd *exec.Cmd) error {
+	cmd.ExtraFiles = []*os.File{i.file}
+	cmd.Path = "/proc/self/fd/3"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	return nil
+}
+
+// starts runs on one thread that never ends: the kernel sends Pdeathsig when
+// the thread that forked is gone, not the process.
+var starts = func() chan func() {
+	c := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range c {
+			f()
+		}
+	}()
+	return c
+}()
+
+func start(cmd *exec.Cmd) error {
+	err := make(chan error, 1)
+	starts <- func() { err <- cmd.Start() }
+	return <-err
+}
+
+// kill ends the process and what it started.
+func kill(p *os.Process) error {
+	if err := syscall.Kill(-p.Pid, syscall.SIGKILL); err == nil {
+		return nil
+	}
+	return p.Kill()
+}

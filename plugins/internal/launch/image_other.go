@@ -1,0 +1,47 @@
+//go:build !linux
+
+package launch
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"github.com/keposs/keposs/core/sm"
+)
+
+func selfPath(path string) string { return path }
+
+func executable(m fs.FileMode) bool { return runtime.GOOS == "windows" || m.Perm()&0o111 != 0 }
+
+// take only measures: the weaker mode. Between measuring and executing the
+// file can be replaced by who may write it.
+func (i *Image) take(r io.Reader, _ string) error {
+	i.Weak = true
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
+// prepare measures the file again before it is executed by its path.
+func (i *Image) prepare(cmd *exec.Cmd) error {
+	f, err := os.Open(i.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sm.NewSM3()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	if [32]byte(h.Sum(nil)) != i.Digest {
+		return &StartError{Reason: Digest, Plugin: i.Path}
+	}
+	cmd.Path = i.Path
+	return nil
+}
+
+func start(cmd *exec.Cmd) error { return cmd.Start() }
+
+func kill(p *os.Process) error { return p.Kill() }
