@@ -208,8 +208,9 @@ func (c *control) Establish(_ context.Context, r *wire.EstablishRequest) (*wire.
 }
 
 // Register serves impl, which is a core.Source, Sensor, KDF or Backend, on s.
-// The returned close ends the implementation if it can be closed.
-func Register(s grpc.ServiceRegistrar, impl any) (closer func() error, err error) {
+// The returned end closes a backend and wipes the sealing keys.
+func Register(s grpc.ServiceRegistrar, impl any) (end func() error, err error) {
+	var closer func() error
 	c := &control{}
 	ctx := context.Background()
 	var info Info
