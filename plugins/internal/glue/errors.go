@@ -200,11 +200,20 @@ func statusIn(ctx context.Context, op string, err error, e effect) error {
 	if !ok {
 		c = core.Internal
 	}
+	if c == core.Canceled && s.Message() == closing {
+		c = core.Closed
+		if e == writes {
+			c = core.Indeterminate
+		}
+	}
 	if e == writes && (c == core.Unavailable || c == core.Timeout || c == core.Canceled || c == core.Internal) {
 		c = core.Indeterminate
 	}
 	return &core.Error{Code: c, Op: op, Msg: clean(s.Message(), maxMsg)}
 }
+
+// closing is gRPC's word for a call on a connection this side has closed.
+const closing = "grpc: the client connection is closing"
 
 // contextError gives a context's error its code and keeps it as the cause.
 func contextError(op string, cause error) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/keposs/keposs/plugins/internal/wire"
 )
 
-// MaxDerive is the longest output a KDF plugin is asked for, in bytes.
+// MaxDerive bounds output, salt and secret of a KDF plugin, each in bytes.
 const MaxDerive = 1 << 20
 
 // validateTimeout bounds Validate, whose contract has no context.
@@ -116,6 +116,12 @@ func (k *kdfHost) Derive(ctx context.Context, p core.Params, sec, salt, out []by
 	}()
 	if len(out) > MaxDerive {
 		return core.Errorf(core.TooLarge, op, "%d bytes asked for, at most %d", len(out), MaxDerive)
+	}
+	if len(salt) > MaxDerive {
+		return core.Errorf(core.TooLarge, op, "a salt of %d bytes, at most %d", len(salt), MaxDerive)
+	}
+	if len(sec) > MaxDerive {
+		return core.Errorf(core.TooLarge, op, "a secret above %d bytes", MaxDerive)
 	}
 	lent := secret.Own(sec) // never wiped here
 	s, err := k.h.link.out("kdf secret", lent)

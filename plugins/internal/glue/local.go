@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -29,11 +30,11 @@ func Local(ctx context.Context, impl any) (h *Host, closer func() error, err err
 		s.Stop()
 		return nil, nil, err
 	}
-	stop := func() error {
+	stop := sync.OnceValue(func() error {
 		err := conn.Close()
 		s.Stop()
 		return errors.Join(err, end())
-	}
+	})
 	h, err = Attach(ctx, conn, Info{Kind: kindOf(impl)})
 	if err != nil {
 		return nil, nil, errors.Join(err, stop())
