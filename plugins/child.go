@@ -86,8 +86,11 @@ func (c *child) live() *glue.Host {
 	case <-c.proc.Done():
 		return nil
 	default:
-		return c.at
 	}
+	if c.at.Lost() {
+		return nil
+	}
+	return c.at
 }
 
 // host returns the connection, starting the process if there is none.
@@ -125,6 +128,10 @@ func (c *child) pause(ctx context.Context) error {
 		return core.Errorf(core.Closed, c.op(), "it is closed")
 	}
 	if proc != nil { // it crashed and its watcher has not noted it yet
+		select {
+		case <-proc.Done():
+		case <-time.After(lostGrace):
+		}
 		c.reap(proc)
 		c.mu.Lock()
 		state, wait, err = c.state, time.Until(c.wait), c.err
@@ -213,6 +220,10 @@ func configureHost(ctx context.Context, h *glue.Host, config core.Config) error 
 	return nil
 }
 
+// lostGrace is how long a process whose connection broke may take to end by
+// itself, which tells its exit status; then it is ended.
+const lostGrace = 200 * time.Millisecond
+
 // reap notes the end of p, once, and gives back what it held.
 func (c *child) reap(p *launch.Process) {
 	c.mu.Lock()
@@ -226,7 +237,7 @@ func (c *child) reap(p *launch.Process) {
 	c.drop()
 	c.mu.Unlock()
 	why := p.Exit()
-	text := "it ended by itself"
+	text := "it ended by itself or closed its connection"
 	if why != nil {
 		text = why.Error()
 	}

@@ -109,7 +109,37 @@ func (l *link) required(context string, m *wire.Secret) (*secret.Buffer, error) 
 type Host struct {
 	conn grpc.ClientConnInterface
 	link link
+	lost atomic.Bool
 	Info Info
+}
+
+// Lost reports whether a call found the connection broken. One over a local
+// socket does not come back: its process has ended or is about to.
+func (h *Host) Lost() bool { return h.lost.Load() }
+
+// watched notes a broken connection.
+type watched struct {
+	grpc.ClientConnInterface
+	h *Host
+}
+
+func (w watched) Invoke(ctx context.Context, method string, in, out any, opts ...grpc.CallOption) error {
+	err := w.ClientConnInterface.Invoke(ctx, method, in, out, opts...)
+	w.h.note(err)
+	return err
+}
+
+func (w watched) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := w.ClientConnInterface.NewStream(ctx, d, method, opts...)
+	w.h.note(err)
+	return s, err
+}
+
+// note looks for gRPC's own Unavailable; a plugin's has a detail.
+func (h *Host) note(err error) {
+	if s, ok := status.FromError(err); ok && s.Code() == codes.Unavailable && len(s.Details()) == 0 {
+		h.lost.Store(true)
+	}
 }
 
 // Attach identifies the plugin behind conn and sets up sealing. want names
@@ -117,8 +147,9 @@ type Host struct {
 // seal is served in plain, which Sealed tells.
 func Attach(ctx context.Context, conn grpc.ClientConnInterface, want Info) (*Host, error) {
 	const op = "plugin: attach"
-	h := &Host{conn: conn}
-	c := wire.NewControlClient(conn)
+	h := &Host{}
+	h.conn = watched{conn, h}
+	c := wire.NewControlClient(h.conn)
 	d, err := c.Describe(ctx, &wire.DescribeRequest{})
 	if err != nil {
 		return nil, statusIn(ctx, op, err, reads)

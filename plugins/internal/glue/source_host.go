@@ -48,8 +48,7 @@ type reply interface {
 // the plugin's end also while a person is being asked.
 type talk[T reply] struct {
 	op     string
-	link   *link
-	cancel context.CancelFunc
+	host   *Host
 	sample func(*wire.Sample) error
 	refuse func(*wire.Error) error
 
@@ -66,6 +65,7 @@ func (t *talk[T]) receive(ctx context.Context, recv func() (T, error)) {
 		for {
 			m, err := recv()
 			if err != nil {
+				t.host.note(err)
 				t.err = err
 				return
 			}
@@ -143,7 +143,7 @@ func (t *talk[T]) answer(ctx context.Context, p core.Prompter, prompt core.Promp
 			}
 			return early, false, nil
 		}
-		m, err := t.link.sampleOut(a.sample)
+		m, err := t.host.link.sampleOut(a.sample)
 		if err != nil {
 			return early, false, err
 		}
@@ -218,7 +218,7 @@ func (s *sourceHost) Enroll(ctx context.Context, req core.EnrollRequest, p core.
 	if err != nil {
 		return core.Enrollment{}, err
 	}
-	t := &talk[*wire.EnrollResponse]{op: op, link: &s.h.link,
+	t := &talk[*wire.EnrollResponse]{op: op, host: s.h,
 		sample: func(m *wire.Sample) error {
 			return stream.Send(&wire.EnrollRequest{Frame: &wire.EnrollRequest_Sample{Sample: m}})
 		},
@@ -292,7 +292,7 @@ func (s *sourceHost) capture(ctx, own context.Context, op string, req core.Captu
 	if err != nil {
 		return nil, statusIn(ctx, op, err, reads)
 	}
-	t := &talk[*wire.CollectResponse]{op: op, link: &s.h.link,
+	t := &talk[*wire.CollectResponse]{op: op, host: s.h,
 		sample: func(m *wire.Sample) error {
 			return stream.Send(&wire.CollectRequest{Frame: &wire.CollectRequest_Sample{Sample: m}})
 		},

@@ -98,6 +98,19 @@ func (p *process) Wait(context.Context) error {
 	return err
 }
 
+// ended reports whether the process is gone and ended otherwise than by Kill.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+	default:
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.cmd.ProcessState
+	return !p.killed || s != nil && s.Exited()
+}
+
 // pipeGrace is how long a killed process's pipes are read on: a grandchild
 // may hold them open for ever.
 const pipeGrace = time.Second

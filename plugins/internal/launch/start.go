@@ -163,7 +163,7 @@ func (p *Process) abandon(s Spec, failed error) error {
 	if p.proc != nil {
 		select { // a process that is about to end gets the time to say why
 		case <-p.proc.done:
-			exited = true
+			exited = p.proc.ended()
 		case <-time.After(exitGrace(failed)):
 		}
 		_ = p.proc.Kill(context.Background())
