@@ -152,9 +152,10 @@ func lifeLine(end func() error) {
 	if err != nil && !errors.Is(err, os.ErrClosed) {
 		status = 1
 	}
-	time.AfterFunc(closeGrace, func() { os.Exit(1) })
+	late := time.AfterFunc(closeGrace, func() { os.Exit(1) })
 	if end() != nil {
 		status = 1
 	}
+	late.Stop()
 	os.Exit(status)
 }

@@ -142,7 +142,7 @@ func TestHostDeathLeavesNoOrphan(t *testing.T) {
 
 func TestExitsAtEndOfStdin(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = []string{"KEPOSS_PLUGIN=source:echo", "KEPOSS_PLUGIN_COOKIE=6b65706f73732d706c7567696e2d3031", "PLUGIN_PROTOCOL_VERSIONS=1"}
+	cmd.Env = []string{"KEPOSS_PLUGIN=source:echo", "KEPOSS_PLUGIN_COOKIE=6b65706f73732d706c7567696e2d3031", "PLUGIN_PROTOCOL_VERSIONS=1", "GORACE=atexit_sleep_ms=0"}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(hostEnv) != "" {
 		hostAndWait()
 	}
+	if path := os.Getenv(bareEnv); path != "" {
+		serveBare(path)
+	}
 	plugintest.Main(m, registry)
 }
 

@@ -12,9 +12,9 @@ import (
 )
 
 // Local serves impl in this process over memory: the glue with no process
-// around it, for tests and benchmarks. close ends both sides and, for a
+// around it, for tests and benchmarks. closer ends both sides and, for a
 // backend, closes it.
-func Local(ctx context.Context, impl any) (h *Host, closer func() error, err error) {
+func Local(ctx context.Context, impl any, more ...grpc.DialOption) (h *Host, closer func() error, err error) {
 	l := bufconn.Listen(1 << 16)
 	s := grpc.NewServer(ServerOptions()...)
 	end, err := Register(s, impl)
@@ -22,7 +22,7 @@ func Local(ctx context.Context, impl any) (h *Host, closer func() error, err err
 		return nil, nil, err
 	}
 	go func() { _ = s.Serve(l) }()
-	opts := append(DialOptions(),
+	opts := append(append(DialOptions(), more...),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	conn, err := grpc.NewClient("passthrough:local", opts...)
