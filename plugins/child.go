@@ -157,6 +157,9 @@ func (c *child) start(ctx context.Context) (*glue.Host, error) {
 	image, config := c.image, c.config
 	c.mu.Unlock()
 	if image == nil || image.Weak {
+		if image != nil {
+			_ = image.Close()
+		}
 		var err error
 		if image, err = c.entry.image(); err != nil {
 			return nil, err

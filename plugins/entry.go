@@ -25,6 +25,12 @@ type Entry struct {
 	Trust  Trust
 	Args   []string // arguments after argv[0]
 	Env    []string // "key=value" beyond the allow-list; never a secret
+
+	// A plugin of several files names their folder and the SM3 of each, by
+	// path in it. They run from a private copy made at each start and are
+	// never approved: an interpreter opens them by name.
+	Root  string
+	Files map[string][32]byte
 }
 
 // Builtin is a plugin the running program itself serves through MainIfPlugin.
@@ -59,7 +65,14 @@ func (e Entry) check(o Options) error {
 // image takes or shares the entry's executable.
 func (e Entry) image() (*launch.Image, error) {
 	if e.Path == "" {
-		return launch.Self()
+		i, err := launch.Self()
+		if err == nil && e.Digest != ([32]byte{}) && e.Digest != i.Digest {
+			return nil, &StartError{Reason: Digest, Plugin: e.label(), Detail: "the running program"}
+		}
+		return i, err
+	}
+	if len(e.Files) > 0 {
+		return launch.LoadFolder(e.Root, e.Path, e.label(), e.Digest, e.Files)
 	}
 	return launch.Load(e.Path, e.label(), e.Digest)
 }

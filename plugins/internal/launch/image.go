@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ type Image struct {
 	Digest [32]byte // SM3 of the content
 	Weak   bool     // runs from its path, measured before each start: the platform has no sealed memory files
 	file   *os.File // the sealed copy
+	dir    string   // the private copy of several files
 }
 
 // Load takes the executable at path under a name for the process table. want,
@@ -58,10 +60,75 @@ func Load(path, name string, want [32]byte) (*Image, error) {
 
 // Close releases the copy; running processes keep theirs.
 func (i *Image) Close() error {
+	if i.dir != "" {
+		return os.RemoveAll(i.dir)
+	}
 	if i.file == nil {
 		return nil
 	}
 	return i.file.Close()
+}
+
+// LoadFolder takes a plugin of several files: each is copied from root into a
+// private folder while it is measured, and main runs from there. Weak is set.
+func LoadFolder(root, main, name string, digest [32]byte, files map[string][32]byte) (*Image, error) {
+	base := ""
+	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
+		base = "/dev/shm"
+	}
+	dir, err := os.MkdirTemp(base, "keposs-") // 0700
+	if err != nil {
+		return nil, core.Errorf(core.Environment, "plugin "+name+": start", "%w", err)
+	}
+	i := &Image{Digest: digest, Weak: true, dir: dir}
+	rel, err := filepath.Rel(root, main)
+	if err == nil {
+		i.Path = filepath.Join(dir, rel)
+		for path, want := range files {
+			if err = copyMeasured(root, dir, path, name, want); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		_ = i.Close()
+		return nil, err
+	}
+	return i, nil
+}
+
+func copyMeasured(root, dir, path, name string, want [32]byte) error {
+	r, err := os.OpenRoot(root) // no link leads out of it
+	if err != nil {
+		return &StartError{Reason: NotExecutable, Plugin: name, Detail: err.Error()}
+	}
+	defer r.Close()
+	f, err := r.Open(filepath.FromSlash(path))
+	if err != nil {
+		return &StartError{Reason: NotExecutable, Plugin: name, Detail: err.Error()}
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() || st.Size() > maxImage {
+		return &StartError{Reason: NotExecutable, Plugin: name, Detail: path + " is no regular file of reasonable size"}
+	}
+	to := filepath.Join(dir, filepath.FromSlash(path))
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return core.Errorf(core.Environment, "plugin "+name+": start", "%w", err)
+	}
+	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o500)
+	if err != nil {
+		return core.Errorf(core.Environment, "plugin "+name+": start", "%w", err)
+	}
+	h := sm.NewSM3()
+	_, err = io.Copy(io.MultiWriter(w, h), io.LimitReader(f, maxImage))
+	if err = errors.Join(err, w.Close()); err != nil {
+		return core.Errorf(core.Environment, "plugin "+name+": start", "%w", err)
+	}
+	if [32]byte(h.Sum(nil)) != want {
+		return &StartError{Reason: Digest, Plugin: name, Detail: path}
+	}
+	return nil
 }
 
 var self = sync.OnceValues(func() (*Image, error) {

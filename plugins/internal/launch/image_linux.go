@@ -45,11 +45,14 @@ func (i *Image) take(r io.Reader, name string) error {
 	return err
 }
 
-// prepare makes cmd execute the sealed copy: it is descriptor 3 of the child,
+// prepare makes cmd execute the sealed copy, or the private one: the former is descriptor 3 of the child,
 // which stays open because the interpreter of a script reads it again.
 func (i *Image) prepare(cmd *exec.Cmd) error {
-	cmd.ExtraFiles = []*os.File{i.file}
-	cmd.Path = "/proc/self/fd/3"
+	cmd.Path = i.Path
+	if !i.Weak {
+		cmd.ExtraFiles = []*os.File{i.file}
+		cmd.Path = "/proc/self/fd/3"
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	return nil
 }
