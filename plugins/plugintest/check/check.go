@@ -1,0 +1,247 @@
+// Package check tests any executable against docs/plugin-protocol.md, as a
+// black box: the process, the handshake, mutual TLS, the messages and then the
+// conformance kit of its kind. The cases are data; keposs plugin check and go
+// test run the same ones.
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/kdf/kdftest"
+	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/ppd/ppdtest"
+)
+
+// A Target is the program under check.
+type Target struct {
+	Path string
+	Kind string // source, sensor, kdf, backend
+	Name string // "" = whatever it says
+	Args []string
+	Env  []string
+
+	// Config is what a backend is configured with; {dir} in a value is a fresh
+	// folder for each store.
+	Config map[string]string
+	Level  int // cases up to this level: 0 fast, 1 as in CI, 2 long
+}
+
+// A Case is one rule.
+type Case struct {
+	Name   string
+	Rule   string // the rule of the protocol document, by its mark, or of the contract
+	Advice string // what the plugin's author does when it fails
+	Group  string // process, handshake, messages, control, kit
+	Level  int
+	Run    func(ctx context.Context, t Target) error
+}
+
+// Skip is the error of a case that does not apply; its text says why.
+type Skip string
+
+// Error returns the reason.
+func (s Skip) Error() string { return string(s) }
+
+// A Result is the outcome of one case.
+type Result struct {
+	Case    Case
+	Err     error  // nil = passed or skipped
+	Skipped string // why, if it does not apply
+	Took    time.Duration
+}
+
+// Timeout bounds one case of the protocol; the kits bound their own.
+const Timeout = 20 * time.Second
+
+// Run runs every case that applies to t and reports each; ok is false if one
+// failed. ctx ends it between cases.
+func Run(ctx context.Context, t Target, report func(Result)) (ok bool) {
+	ok, greets := true, true
+	one := func(c Case) {
+		switch {
+		case c.Level > t.Level || ctx.Err() != nil:
+			return
+		case !greets:
+			report(Result{Case: c, Skipped: "the program does not get as far as its handshake"})
+			return
+		}
+		start := time.Now()
+		err := bounded(ctx, c, t)
+		r := Result{Case: c, Err: err, Took: time.Since(start)}
+		if why, skipped := skip(err); skipped {
+			r.Err, r.Skipped = nil, why
+		}
+		ok = ok && r.Err == nil
+		greets = greets && (c.Name != "Handshake" || r.Err == nil)
+		report(r)
+	}
+	for _, c := range Protocol() {
+		one(c)
+	}
+	if greets && ctx.Err() == nil {
+		for _, c := range kit(ctx, t) {
+			one(c)
+		}
+	}
+	return ok && ctx.Err() == nil
+}
+
+func bounded(ctx context.Context, c Case, t Target) error {
+	if c.Group != "kit" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, Timeout)
+		defer cancel()
+	}
+	return c.Run(ctx, t)
+}
+
+func skip(err error) (string, bool) {
+	var own Skip
+	var k kdftest.Skip
+	var e escrowtest.Skip
+	switch {
+	case errors.As(err, &own):
+		return own.Error(), true
+	case errors.As(err, &k):
+		return k.Error(), true
+	case errors.As(err, &e):
+		return e.Error(), true
+	}
+	return "", false
+}
+
+// kit is the conformance kit of t's kind over supervised processes.
+func kit(ctx context.Context, t Target) []Case {
+	switch t.Kind {
+	case plugins.KindSource:
+		return sourceKit(ctx, t)
+	case plugins.KindKDF:
+		return kdfKit(ctx, t)
+	case plugins.KindBackend:
+		return backendKit(t)
+	}
+	return nil
+}
+
+// refusal is the one case of a kit that cannot begin.
+func refusal(rule string, err error) []Case {
+	return []Case{{Name: "Begin", Group: "kit", Rule: rule, Run: func(context.Context, Target) error { return err }}}
+}
+
+func sourceKit(ctx context.Context, t Target) []Case {
+	open := func(ctx context.Context) (core.Source, func() error, error) {
+		sup, e := supervised(t)
+		s, err := sup.Source(ctx, e)
+		if err == nil {
+			err = sup.Warm(ctx, s)
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, sup.Close())
+		}
+		return s, sup.Close, nil
+	}
+	s, end, err := open(ctx)
+	if err != nil {
+		return refusal("The source starts.", err)
+	}
+	info, err := s.Describe(ctx)
+	if err = errors.Join(err, end()); err != nil {
+		return refusal("The source describes itself.", err)
+	}
+	h := ppdtest.Harness{Transport: &ppdtest.Transport{Name: "process", Open: open}}
+	switch {
+	case slices.Contains(info.Samples, core.SamplePIN):
+		h.Person, h.Poor = ppdtest.PIN, ppdtest.PoorPIN
+	case slices.Contains(info.Samples, core.SamplePattern):
+		h.Person, h.Poor = ppdtest.Pattern, ppdtest.PoorPattern
+	default:
+		return refusal("The kit answers the source's prompts.", Skip(fmt.Sprintf("there are no made-up samples of the kinds %v", info.Samples)))
+	}
+	var out []Case
+	for _, c := range ppdtest.Cases() {
+		out = append(out, Case{Name: c.Name, Rule: c.Rule, Advice: c.Advice, Group: "kit", Level: c.Level,
+			Run: func(ctx context.Context, _ Target) error {
+				ctx, cancel := context.WithTimeout(ctx, ppdtest.Timeout)
+				defer cancel()
+				return c.Run(ctx, h)
+			}})
+	}
+	return out
+}
+
+func kdfKit(ctx context.Context, t Target) []Case {
+	sup, e := supervised(t)
+	k, err := sup.KDF(ctx, e)
+	var info core.KDFInfo
+	if err == nil {
+		info, err = k.Describe(ctx)
+	}
+	if err != nil {
+		return refusal("The KDF describes itself.", errors.Join(err, sup.Close()))
+	}
+	var least []core.Param
+	for _, p := range info.Params {
+		if _, used := info.Default.Get(p.Key); used {
+			least = append(least, core.Param{Key: p.Key, N: p.Min})
+		}
+	}
+	cheap := core.NewParams(info.Name, least...)
+	if k.Validate(cheap, core.Limits{}) != nil {
+		cheap = info.Default
+	}
+	h := kdftest.Harness{Name: info.Name, New: func() (core.KDF, error) { return k, nil }, Cheap: cheap}
+	var out []Case
+	for _, c := range kdftest.Cases() {
+		out = append(out, Case{Name: c.Name, Rule: c.Rule, Advice: c.Advice, Group: "kit", Level: c.Level,
+			Run: func(ctx context.Context, _ Target) error { return kdftest.RunCase(ctx, h, c) }})
+	}
+	return append(out, Case{Name: "Ends", Rule: "P6 The program ends when it is told to.", Group: "kit",
+		Advice: "Return from main when the server has stopped.", Run: func(context.Context, Target) error { return sup.Close() }})
+}
+
+func backendKit(t Target) []Case {
+	if t.Config == nil {
+		return refusal("The backend opens a store.", Skip("no settings for a store were given"))
+	}
+	h := escrowtest.Harness{
+		Name: t.Name,
+		New: func() (core.Backend, error) {
+			sup, e := supervised(t)
+			b, err := sup.Backend(context.Background(), e)
+			if err != nil {
+				return nil, errors.Join(err, sup.Close())
+			}
+			return b, nil // its Close ends the process
+		},
+		Place: func() (*escrowtest.Place, error) {
+			dir, err := os.MkdirTemp("", "keposs-check-")
+			values := map[string]string{}
+			for k, v := range t.Config {
+				values[k] = strings.ReplaceAll(v, "{dir}", dir)
+			}
+			return &escrowtest.Place{Config: core.Config{Values: values}, Dir: dir, Remove: func() { _ = os.RemoveAll(dir) }}, err
+		},
+	}
+	for _, v := range t.Config {
+		h.Durable = h.Durable || strings.Contains(v, "{dir}")
+	}
+	r := escrowtest.NewRig(h, t.Level)
+	var out []Case
+	for _, c := range escrowtest.Cases() {
+		out = append(out, Case{Name: c.Name, Rule: c.Rule, Advice: c.Advice, Group: "kit", Level: c.Level,
+			Run: func(ctx context.Context, _ Target) error { return escrowtest.RunCase(ctx, r, c) }})
+	}
+	return append(out, Case{Name: "Ends", Rule: "B4 Close is followed by the end of the process.", Group: "kit",
+		Advice: "Return from main when the server has stopped.", Run: func(context.Context, Target) error {
+			r.Close()
+			return nil
+		}})
+}

@@ -1,0 +1,153 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	plugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/memory"
+	"github.com/keposs/keposs/kdf/pbkdf2sm3"
+	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/plugins/internal/glue"
+	"github.com/keposs/keposs/plugins/internal/launch"
+	"github.com/keposs/keposs/plugins/plugintest"
+	"github.com/keposs/keposs/ppd/pin"
+)
+
+func TestMain(m *testing.M) {
+	which, child := os.LookupEnv(launch.EnvPlugin)
+	if child && os.Getenv(launch.Handshake.MagicCookieKey) == "" {
+		fmt.Fprintln(os.Stderr, "this is a plugin of keposs")
+		os.Exit(1)
+	}
+	if which == "sensor:deaf" {
+		deaf()
+	}
+	plugintest.Main(m, plugins.Registry{
+		Source:  func(string) (core.Source, error) { return pin.New(), nil },
+		KDF:     func(string) (core.KDF, error) { return pbkdf2sm3.New(), nil },
+		Backend: func(string) (core.Backend, error) { return memory.New(), nil },
+		Sensor:  func(name string) (core.Sensor, error) { return faulty{name}, nil },
+	})
+}
+
+// deaf serves as any go-plugin program does, which knows of no life line.
+func deaf() {
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: launch.Handshake,
+		Plugins: plugin.PluginSet{launch.Service: &launch.Served{Register: func(s *grpc.Server) error {
+			_, err := glue.Register(s, faulty{"deaf"})
+			return err
+		}}},
+		GRPCServer: plugin.DefaultGRPCServer,
+	})
+	os.Exit(0)
+}
+
+// faulty breaks the rule its name says.
+type faulty struct{ name string }
+
+func (f faulty) Describe(context.Context) (core.SensorInfo, error) {
+	name := f.name
+	switch f.name {
+	case "misnamed":
+		name = "other"
+	case "noisy":
+		go func() {
+			time.Sleep(150 * time.Millisecond) // after the handshake, past the redirection
+			_, _ = os.NewFile(1, "stdout").WriteString("noise\n")
+		}()
+	}
+	return core.SensorInfo{Name: name, Version: "1"}, nil
+}
+
+func (f faulty) Configure(_ context.Context, c core.Config) error {
+	if f.name == "lax" || len(c.Values) == 0 {
+		return nil
+	}
+	return core.Errorf(core.Invalid, "faulty: configure", "no such setting")
+}
+
+func (faulty) Sample(context.Context, core.Prompt) (core.Sample, error) {
+	return core.Sample{}, core.Unsupported
+}
+
+func linux(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the check executes sealed images, which only Linux has")
+	}
+}
+
+// failures runs the check and returns the names of what failed.
+func failures(t *testing.T, target Target) (failed []string, passed int) {
+	t.Helper()
+	ok := Run(t.Context(), target, func(r Result) {
+		switch {
+		case r.Err != nil:
+			failed = append(failed, r.Case.Name)
+			t.Logf("%s/%s: %v", r.Case.Group, r.Case.Name, r.Err)
+		case r.Skipped != "":
+			t.Logf("%s/%s skipped: %s", r.Case.Group, r.Case.Name, r.Skipped)
+		default:
+			passed++
+		}
+	})
+	if ok != (len(failed) == 0) {
+		t.Errorf("the check says %t with %d failures", ok, len(failed))
+	}
+	return failed, passed
+}
+
+func TestBuiltinsPass(t *testing.T) {
+	linux(t)
+	for _, target := range []Target{
+		{Path: os.Args[0], Kind: plugins.KindSource, Name: "pin"},
+		{Path: os.Args[0], Kind: plugins.KindKDF, Name: "pbkdf2sm3"},
+		{Path: os.Args[0], Kind: plugins.KindBackend, Name: "memory", Config: map[string]string{"path": "{dir}/log"}},
+		{Path: os.Args[0], Kind: plugins.KindSensor, Name: "fine"},
+	} {
+		t.Run(target.Name, func(t *testing.T) {
+			failed, passed := failures(t, target)
+			if len(failed) > 0 || passed < len(Protocol()) {
+				t.Fatalf("%d passed, failed: %v", passed, failed)
+			}
+		})
+	}
+}
+
+// A check that finds nothing in faulty plugins is none.
+func TestFaultyPluginsAreFound(t *testing.T) {
+	linux(t)
+	script := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho hello\nsleep 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, path string
+		want       []string
+	}{
+		{"noisy", os.Args[0], []string{"QuietStdout"}},
+		{"misnamed", os.Args[0], []string{"Describe", "SealedImage"}},
+		{"deaf", os.Args[0], []string{"LifeLine"}},
+		{"lax", os.Args[0], []string{"ErrorCodes"}},
+		{"script", script, []string{"Handshake"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			failed, _ := failures(t, Target{Path: c.path, Kind: plugins.KindSensor, Name: c.name})
+			for _, w := range c.want {
+				if !slices.Contains(failed, w) {
+					t.Errorf("%s was not found; found %v", w, failed)
+				}
+			}
+		})
+	}
+}
