@@ -198,6 +198,9 @@ func kdfKit(ctx context.Context, t Target) []Case {
 		cheap = info.Default
 	}
 	h := kdftest.Harness{Name: info.Name, New: func() (core.KDF, error) { return k, nil }, Cheap: cheap}
+	if p, err := k.Calibrate(ctx, 200*time.Millisecond, core.Limits{}); err == nil && !p.Equal(cheap) {
+		h.Costly = p
+	}
 	var out []Case
 	for _, c := range kdftest.Cases() {
 		out = append(out, Case{Name: c.Name, Rule: c.Rule, Advice: c.Advice, Group: "kit", Level: c.Level,

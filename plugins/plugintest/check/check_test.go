@@ -109,6 +109,7 @@ func failures(t *testing.T, target Target) (failed []string, passed int) {
 
 func TestBuiltinsPass(t *testing.T) {
 	linux(t)
+	t.Parallel()
 	for _, target := range []Target{
 		{Path: os.Args[0], Kind: plugins.KindSource, Name: "pin"},
 		{Path: os.Args[0], Kind: plugins.KindKDF, Name: "pbkdf2sm3"},
@@ -116,6 +117,7 @@ func TestBuiltinsPass(t *testing.T) {
 		{Path: os.Args[0], Kind: plugins.KindSensor, Name: "fine"},
 	} {
 		t.Run(target.Name, func(t *testing.T) {
+			t.Parallel()
 			failed, passed := failures(t, target)
 			if len(failed) > 0 || passed < len(Protocol()) {
 				t.Fatalf("%d passed, failed: %v", passed, failed)
@@ -127,6 +129,7 @@ func TestBuiltinsPass(t *testing.T) {
 // A check that finds nothing in faulty plugins is none.
 func TestFaultyPluginsAreFound(t *testing.T) {
 	linux(t)
+	t.Parallel()
 	script := filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho hello\nsleep 1\n"), 0o700); err != nil {
 		t.Fatal(err)
@@ -142,6 +145,7 @@ func TestFaultyPluginsAreFound(t *testing.T) {
 		{"script", script, []string{"Handshake"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			failed, _ := failures(t, Target{Path: c.path, Kind: plugins.KindSensor, Name: c.name})
 			for _, w := range c.want {
 				if !slices.Contains(failed, w) {
