@@ -105,11 +105,12 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 			return proc, err
 		},
 	})
-	connected := make(chan error, 1)
-	go func() { connected <- p.connect(ctx) }()
+	connected := make(chan outcome, 1)
+	go func() { connected <- outcome{p.connect(ctx)} }()
 	var failed error
 	select {
-	case failed = <-connected:
+	case o := <-connected:
+		failed = o.err
 	case <-ctx.Done():
 		failed = context.Cause(ctx)
 		for pending := true; pending; {
@@ -130,6 +131,9 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	}
 	return nil, p.abandon(s, failed)
 }
+
+// outcome is what connect ended with.
+type outcome struct{ err error }
 
 var errTimeout = errors.New("timeout")
 
