@@ -65,6 +65,7 @@ func enroll(t testing.TB, s core.Source, p core.Prompter) (string, string, error
 	return string(e.Secret.Bytes()), string(e.Helper), nil
 }
 
+// req: TK-08
 func TestKillDuringCollection(t *testing.T) {
 	sup := supervise(t, plugins.Options{})
 	s := source(t, sup, builtin("echo"))
@@ -212,6 +213,7 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
+// req: K-10.2.3-01
 func TestUnpinnedFilesAreRefused(t *testing.T) {
 	sup := supervise(t, plugins.Options{})
 	if _, err := sup.Source(t.Context(), plugins.File(os.Args[0], plugins.KindSource, "echo")); core.CodeOf(err) != core.Integrity {
@@ -224,6 +226,7 @@ func TestUnpinnedFilesAreRefused(t *testing.T) {
 	}
 }
 
+// req: K-15-01a, P-09
 func TestRunsWhatWasMeasured(t *testing.T) {
 	exe := filepath.Join(t.TempDir(), "plugin")
 	b, err := os.ReadFile(os.Args[0])
@@ -255,6 +258,7 @@ func TestRunsWhatWasMeasured(t *testing.T) {
 	}
 }
 
+// req: X-04
 func TestEnvironmentIsNotLeaked(t *testing.T) {
 	t.Setenv("KEPOSS_UNLOCK", "hunter2")
 	t.Setenv("LD_PRELOAD_X", "x")
@@ -409,5 +413,26 @@ func TestWrongKindOrNameIsIntegrity(t *testing.T) {
 	e.Env = []string{"KEPOSS_PLUGIN=source:noisy"}
 	if _, err := source(t, sup, e).Describe(t.Context()); core.CodeOf(err) != core.Integrity {
 		t.Fatalf("another name: %v", err)
+	}
+}
+
+// req: K-10.2.3-01, X-01
+func TestSealedSetDoesNotGrow(t *testing.T) {
+	sup := supervise(t, plugins.Options{Unpinned: true})
+	before := source(t, sup, builtin("echo"))
+	sup.Seal(builtin("noisy"))
+	sup.Seal(builtin("envspy"))
+	if _, _, err := enroll(t, before, say("1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := enroll(t, source(t, sup, builtin("noisy")), say("1")); err != nil {
+		t.Fatal(err)
+	}
+	moved := builtin("echo")
+	moved.Path = os.Args[0]
+	for _, e := range []plugins.Entry{builtin("envspy"), moved} {
+		if _, err := sup.Source(t.Context(), e); core.CodeOf(err) != core.Integrity {
+			t.Errorf("%s %s after the seal: %v", e.Name, e.Path, err)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package plugins
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +70,8 @@ type Supervisor struct {
 	mu       sync.Mutex
 	children []*child
 	closed   bool
+	sealed   bool
+	allowed  []Entry // once sealed
 }
 
 // NewSupervisor makes a supervisor of nothing yet. The caller closes it.
@@ -85,9 +89,38 @@ func (s *Supervisor) add(e Entry, kind string) (*child, error) {
 	if s.closed {
 		return nil, core.Errorf(core.Closed, "plugins", "the supervisor is closed")
 	}
+	if !s.admits(e) {
+		return nil, core.Errorf(core.Integrity, "plugins", "%s %s is not in the sealed set of plugins", e.Kind, e.label())
+	}
 	c := newChild(s, e)
 	s.children = append(s.children, c)
 	return c, nil
+}
+
+// Seal fixes the set of plugins, as clause 10.2.3 asks once the self-test has
+// passed: from now on only these entries, and those asked for before, are
+// started, each from the image its digest names. Others are Integrity.
+//
+// req: K-10.2.3-01
+func (s *Supervisor) Seal(allowed ...Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sealed {
+		return // a sealed set never grows
+	}
+	s.sealed = true
+	s.allowed = append(s.allowed, allowed...)
+	for _, c := range s.children {
+		s.allowed = append(s.allowed, c.entry)
+	}
+}
+
+// admits reports whether e may be started; the caller holds mu.
+func (s *Supervisor) admits(e Entry) bool {
+	return !s.sealed || slices.ContainsFunc(s.allowed, func(a Entry) bool {
+		return a.Kind == e.Kind && a.Name == e.Name && a.Path == e.Path && a.Digest == e.Digest && a.Trust == e.Trust &&
+			a.Root == e.Root && maps.Equal(a.Files, e.Files) && slices.Equal(a.Args, e.Args) && slices.Equal(a.Env, e.Env)
+	})
 }
 
 // Source returns a supervised source. It is started at its first use.

@@ -65,6 +65,7 @@ func list(t *testing.T, root string) []Plugin {
 	return []Plugin{a, b}
 }
 
+// req: K-10.2.3-01, X-01
 func TestSignedManifestHolds(t *testing.T) {
 	root, key := t.TempDir(), newKey(t)
 	if err := Write(root, key, list(t, root)); err != nil {
@@ -96,6 +97,7 @@ func TestSignedManifestHolds(t *testing.T) {
 	}
 }
 
+// req: K-11-01, K-6.1-05a
 func TestEveryByteCounts(t *testing.T) {
 	root := t.TempDir()
 	b, err := Sign(newKey(t), list(t, root))

@@ -69,6 +69,7 @@ func (m mirror) Capture(context.Context, core.CaptureRequest, core.Prompter) (co
 	return nil, core.Unsupported
 }
 
+// req: X-04, G-7.9-07, K-5.3-02d
 func TestNoSecretOnTheWire(t *testing.T) {
 	wireTap := &tap{}
 	h, end, err := Local(t.Context(), mirror{}, grpc.WithStatsHandler(wireTap))

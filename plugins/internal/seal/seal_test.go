@@ -173,3 +173,47 @@ func FuzzAccept(f *testing.F) {
 		}
 	})
 }
+
+// TestDocumentedForm derives the keys and opens a value a second time, as
+// section 4 of docs/plugin-protocol.md says it.
+func TestDocumentedForm(t *testing.T) {
+	priv, err := sm.GenerateKey(sm.Rand())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := priv.Public().Uncompressed()
+	c, finish, err := Offer(nil, public[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := priv.Decrypt(c)
+	if err != nil || s.Len() != 32 || len(c) != 129 {
+		t.Fatalf("S has %d bytes, C %d: %v", s.Len(), len(c), err)
+	}
+	l := "keposs.plugin.v1 sealing"
+	transcript := sm.SM3(append(append([]byte(l), public[:]...), c...))
+	k := sm.KDF(append(bytes.Clone(s.Bytes()), transcript[:]...), 128)
+	e1, m1, confirm := k[:16], k[16:48], sm.HMAC(k[96:], []byte(l+" confirm"))
+	host, err := finish(confirm[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := byte(1); seq <= 2; seq++ {
+		box, err := host.Seal("sample", []byte("123456"))
+		if err != nil || len(box) != 8+16+6+32 {
+			t.Fatalf("%d bytes: %v", len(box), err)
+		}
+		want := []byte{0, 0, 0, 0, 0, 0, 0, seq, 0, 0, 0, 0, 0, 0, 0, seq, 0, 0, 0, 0, 0, 0, 0, 0}
+		if !bytes.Equal(box[:24], want) {
+			t.Fatalf("seq and iv are %x", box[:24])
+		}
+		tag := sm.HMAC(m1, append([]byte("\x06sample"), box[:30]...))
+		plain := make([]byte, 6)
+		if err := sm.CTR(e1, box[8:24], plain, box[24:30]); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(tag[:], box[30:]) || string(plain) != "123456" {
+			t.Fatalf("value %d is not as documented", seq)
+		}
+	}
+}
