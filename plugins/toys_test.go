@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugins_test
 
 import (
@@ -29,7 +31,8 @@ func TestMain(m *testing.M) {
 	plugintest.Main(m, registry)
 }
 
-var registry = plugins.Registry{Source: toySource, Sensor: func(string) (core.Sensor, error) { return toySensor{}, nil }}
+var registry = plugins.Registry{Source: toySource, Sensor: func(string) (core.Sensor, error) { return toySensor{}, nil },
+	Backend: func(string) (core.Backend, error) { return &slowStore{}, nil }}
 
 // toySource returns the well-behaved source, or misbehaves before serving.
 func toySource(name string) (core.Source, error) {
@@ -155,4 +158,21 @@ func hostAndWait() {
 	}
 	fmt.Println(sup.List()[0].PID)
 	select {}
+}
+
+// slowStore takes its time to commit, and only that.
+type slowStore struct{ core.Backend }
+
+func (*slowStore) Describe(context.Context) (core.BackendInfo, error) {
+	return core.BackendInfo{Name: "slow", Version: "1"}, nil
+}
+func (*slowStore) Configure(context.Context, core.Config) error { return nil }
+func (*slowStore) Close() error                                 { return nil }
+func (*slowStore) GetMany(ctx context.Context, k []core.Key, _ core.ReadOpts) ([]core.Record, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+func (*slowStore) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Result, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

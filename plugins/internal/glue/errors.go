@@ -186,6 +186,9 @@ func statusIn(ctx context.Context, op string, err error, e effect) error {
 			in := errorIn(m)
 			if cause := ctx.Err(); cause != nil && (in.Code == core.Canceled || in.Code == core.Timeout) {
 				in.Msg, in.Err = "", cause
+				if e == writes { // the plugin says it stopped, not where
+					in.Code = core.Indeterminate
+				}
 			}
 			return in
 		}
@@ -201,10 +204,7 @@ func statusIn(ctx context.Context, op string, err error, e effect) error {
 		c = core.Internal
 	}
 	if c == core.Canceled && s.Message() == closing {
-		c = core.Closed
-		if e == writes {
-			c = core.Indeterminate
-		}
+		c = core.Unavailable
 	}
 	if e == writes && (c == core.Unavailable || c == core.Timeout || c == core.Canceled || c == core.Internal) {
 		c = core.Indeterminate
@@ -212,7 +212,8 @@ func statusIn(ctx context.Context, op string, err error, e effect) error {
 	return &core.Error{Code: c, Op: op, Msg: clean(s.Message(), maxMsg)}
 }
 
-// closing is gRPC's word for a call on a connection this side has closed.
+// closing is gRPC's word for a call on a connection this side has closed, which
+// a supervisor also does as soon as it sees a crash.
 const closing = "grpc: the client connection is closing"
 
 // contextError gives a context's error its code and keeps it as the cause.
