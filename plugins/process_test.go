@@ -120,7 +120,7 @@ func TestKillBetweenCaptureAndRecover(t *testing.T) {
 
 func TestHostDeathLeavesNoOrphan(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), hostEnv+"=1")
+	cmd.Env = append(os.Environ(), hostEnv+"=1", "TMPDIR="+t.TempDir()) // a killed host leaves its socket folder
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
