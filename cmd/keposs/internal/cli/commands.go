@@ -7,5 +7,6 @@ var commandGroups = []struct {
 	group string
 	build func(*Env) []*cobra.Command
 }{
+	{groupLook, labCommands},
 	{groupLook, versionCommands},
 }
