@@ -302,7 +302,8 @@ func TestCircuitOpens(t *testing.T) {
 }
 
 func TestCloseReaps(t *testing.T) {
-	before, _ := filepath.Glob(filepath.Join(os.TempDir(), "keposs-*", "plugin-dir*"))
+	own := t.TempDir() // other packages' tests start plugins meanwhile
+	t.Setenv("TMPDIR", own)
 	sup := plugins.NewSupervisor(plugins.Options{})
 	a, b := source(t, sup, builtin("echo")), source(t, sup, builtin("echo"))
 	if err := sup.Warm(t.Context(), a, b); err != nil {
@@ -317,9 +318,8 @@ func TestCloseReaps(t *testing.T) {
 			t.Errorf("process %d: %v", i.PID, err)
 		}
 	}
-	after, _ := filepath.Glob(filepath.Join(os.TempDir(), "keposs-*", "plugin-dir*"))
-	if len(after) > len(before) {
-		t.Errorf("socket folders left: %v", after)
+	if left, _ := filepath.Glob(filepath.Join(own, "keposs-*", "plugin-dir*")); len(left) > 0 {
+		t.Errorf("socket folders left: %v", left)
 	}
 	if _, err := a.Describe(t.Context()); core.CodeOf(err) != core.Closed {
 		t.Fatalf("after close: %v", err)
