@@ -62,11 +62,16 @@ func ParseID(s string) (id ID, err error) {
 
 // Fixed-size values of the wire.
 type (
-	Tag   [TagSize]byte
-	Head  [HeadSize]byte
+	// Tag names one try (TryTagInput).
+	Tag [TagSize]byte
+	// Head chains every try of a user (TryHeadInput).
+	Head [HeadSize]byte
+	// Point is a compressed SM2 point.
 	Point [PointSize]byte
-	Sig   [SigSize]byte
-	Hash  [HashSize]byte
+	// Sig is r‖s.
+	Sig [SigSize]byte
+	// Hash is SM3.
+	Hash [HashSize]byte
 )
 
 // Mode is the escrow mode of a policy. The zero value is refused.
