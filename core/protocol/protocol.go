@@ -292,3 +292,16 @@ type ChallengeAnswer struct{ Challenge Hash }
 // RecoverPolicyRequest reads the policy with a recovery holder's signature;
 // the device is enrolled but not yet bound.
 type RecoverPolicyRequest = RebindRequest
+
+// EnrolRequest enrols a device with a ticket's single use. MAC is HMAC-SM3
+// under the ticket key over EnrolMessage.
+type EnrolRequest struct {
+	Ticket, App, Device ID
+	Key                 Point // the device's SM2 public key
+	Challenge           Hash  // from EnrolChallenge, good for one minute
+	MAC                 Hash
+}
+
+// EnrolAnswer authenticates SS-CC: HMAC-SM3 under the ticket key over
+// EnrolledMessage.
+type EnrolAnswer struct{ MAC Hash }
