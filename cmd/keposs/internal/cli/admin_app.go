@@ -130,8 +130,8 @@ used; it has mode 0600.`,
 			if err != nil {
 				return err
 			}
-			if err := e.checkOut(op, out); err != nil {
-				return err
+			if out == "-" && e.json {
+				return usagef(op, "--out - and --json both want standard output: name a file")
 			}
 			return e.withAdmin(c.Context(), op, func(ctx context.Context, a *administrator) error {
 				at := place{Public: a.where.Public, CA: a.where.CA}
