@@ -15,7 +15,9 @@ import (
 )
 
 // echo is gRPC over the same TLS with nothing behind it: the floor.
-type echo struct{ wire.UnimplementedSessionServer }
+type echo struct {
+	wire.UnimplementedSessionServer
+}
 
 func (echo) Call(_ context.Context, r *wire.SealedRequest) (*wire.SealedAnswer, error) {
 	return &wire.SealedAnswer{Sealed: r.GetSealed()}, nil

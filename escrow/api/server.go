@@ -79,7 +79,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(c.TLS.Clone())),
-		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleLimit, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPingAtLeast, PermitWithoutStream: true}),
