@@ -346,7 +346,7 @@ func TestLogHoldsNoContent(t *testing.T) {
 	}
 	pub := p.key.Public().Compressed()
 	for name, b := range map[string][]byte{"password": []byte(adminPassword), "user id": user.User[:], "device": p.peer.Device[:], "device key": pub[:], "pin": []byte("right")} {
-		for form, s := range map[string]string{"text": string(b), "hex": hex.EncodeToString(b), "decimal": strings.Trim(fmt.Sprint(b), "[]")} {
+		for form, s := range map[string]string{"text": string(b), "hex": hex.EncodeToString(b), "decimal": strings.Trim(fmt.Sprintf("%d", b), "[]")} {
 			if strings.Contains(log, s) {
 				t.Errorf("the log holds the %s as %s", name, form)
 			}
