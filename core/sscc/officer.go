@@ -3,7 +3,6 @@ package sscc
 import (
 	"context"
 	"crypto/subtle"
-	"slices"
 	"time"
 
 	"github.com/keposs/keposs/core"
@@ -219,7 +218,6 @@ func (s *Server) install(ctx context.Context, b *boot, root *secret.Buffer) (err
 	} else {
 		k.wipe()
 	}
-	s.auto.Store(slices.ContainsFunc(b.slots, func(sl slot) bool { return sl.kind == SlotAuto }))
 	s.mu.Unlock()
 	if !changed {
 		return nil
@@ -277,22 +275,35 @@ func parseOfficerState(b []byte) (*officerState, error) {
 
 // realmFreeze reads how often the realm was frozen.
 func (s *Server) realmFreeze(ctx context.Context, k *keyring) (uint32, error) {
-	d, err := s.getDoc(ctx, k, kindState, k.index(enc.Str("state")))
-	if err != nil || d.version == 0 {
-		return 0, err
+	recs, err := s.store.get(ctx, true, k.stateKey)
+	if err == nil {
+		err = s.learnState(k, recs[0])
+	}
+	return s.freeze.Load(), err
+}
+
+// learnState takes the freeze count of the realm's state as it was just read.
+func (s *Server) learnState(k *keyring, r core.Record) error {
+	if uint64(r.Version) <= s.stateSeen.Load() {
+		return nil
+	}
+	d, err := s.openDoc(k, kindState, r)
+	if err != nil {
+		return err
 	}
 	o, err := parseOfficerState(d.plain)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	s.freeze.Store(o.freeze)
-	return o.freeze, nil
+	s.stateSeen.Store(uint64(r.Version))
+	return nil
 }
 
 // editState changes the realm's state record by compare-and-set.
 func (s *Server) editState(ctx context.Context, k *keyring, fn func(o *officerState)) error {
 	for {
-		d, err := s.getDoc(ctx, k, kindState, k.index(enc.Str("state")))
+		d, err := s.getDoc(ctx, k, kindState, k.stateKey)
 		if err != nil {
 			return err
 		}
@@ -341,7 +352,7 @@ func (s *Server) asOfficer(ctx context.Context, tok Token, fn func(k *keyring) e
 		if subtle.ConstantTimeCompare(mac[:], tok[24:]) != 1 {
 			return core.Errorf(core.Auth, op, "no session: log in")
 		}
-		d, err := s.getDoc(ctx, k, kindState, k.index(enc.Str("state")))
+		d, err := s.getDoc(ctx, k, kindState, k.stateKey)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package sscc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -30,10 +31,11 @@ type Server struct {
 	root *secret.Buffer
 	// wasServing is the serving region before the officer came.
 	wasServing atomic.Bool
-	auto       atomic.Bool
-	freeze     atomic.Uint32
-	now        func() time.Time
-	users      locks
+	// freeze is the realm's freeze count as of version stateSeen of its state.
+	freeze    atomic.Uint32
+	stateSeen atomic.Uint64
+	now       func() time.Time
+	users     locks
 }
 
 // New checks c and returns a Server in OFF.
@@ -196,11 +198,26 @@ func (s *Server) wipeLocked() {
 	s.root.Wipe()
 	s.root = nil
 	s.blobs.clear()
+	s.stateSeen.Store(0)
 }
 
-// holding runs fn with the key ring, which stays valid until fn returns.
-// State while SEALED.
+// holding runs fn with the key ring, which stays valid until fn returns. State
+// while SEALED. When fn meets a record of a newer ring, that ring is taken into
+// use and fn runs again: a rotation went on at another replica.
 func (s *Server) holding(fn func(k *keyring) error) error {
+	err := s.hold(fn)
+	if !errors.Is(err, errOldRing) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err := s.refresh(ctx); err != nil {
+		return err
+	}
+	return s.hold(fn)
+}
+
+func (s *Server) hold(fn func(k *keyring) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.keys == nil {
