@@ -2,6 +2,7 @@ package sscc
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"sync"
@@ -242,7 +243,8 @@ func (s *Server) Health(ctx context.Context) error {
 
 // locks serialises the requests of one user inside this replica. It is no
 // truth, only good manners: without it they would lose compare-and-sets to
-// each other.
-type locks [64]sync.Mutex
+// each other. There are many, so that few users share one: whoever holds a lock
+// waits for the disk.
+type locks [4096]sync.Mutex
 
-func (l *locks) of(key core.Key) *sync.Mutex { return &l[key[0]&63] }
+func (l *locks) of(key core.Key) *sync.Mutex { return &l[binary.BigEndian.Uint16(key)&4095] }
