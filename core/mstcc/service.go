@@ -199,7 +199,14 @@ func (m *Module) run(a *attempt, use func(*mf.Bundle) error) error {
 
 // enter runs CSP-ENTRY: policy check, capture, counted try, derive. On success
 // the machine is in USER with a grant.
-func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.Prompter) (_ *attempt, err error) {
+func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.Prompter) (*attempt, error) {
+	return m.enterThen(ctx, text, o, p, nil)
+}
+
+// enterThen is enter for services that take further PPD, or work with RK,
+// before CSP-ENTRY ends: then runs with the opened policy, its error ends the
+// request without a grant. The factors entered are kept for it.
+func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p core.Prompter, then func(*attempt) error) (_ *attempt, err error) {
 	if !m.bound() {
 		return nil, core.Errorf(core.State, "mstcc", "not initialised: run init first")
 	}
@@ -222,13 +229,10 @@ func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.P
 			err = m.leaveEntry(err)
 		}
 	}()
-	conn, err := m.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if a, err = m.policyFor(ctx, conn); err != nil {
+	if a, err = m.policyFor(ctx); err != nil {
 		return a, err
 	}
+	a.keep = then != nil
 	if err = m.capture(ctx, a, o, p); err != nil {
 		return a, err
 	}
@@ -239,6 +243,12 @@ func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.P
 	m.tries.used = 0
 	if err = m.saveTries(ctx); err != nil {
 		return a, err
+	}
+	if then != nil {
+		a.closeCaptures()
+		if err = then(a); err != nil {
+			return a, err
+		}
 	}
 	return a, m.machine.Fire(EvPPDOk, GuardReturnUser)
 }
@@ -294,18 +304,11 @@ func (m *Module) tryUnlock(ctx context.Context) error {
 // are forgiven. A Confirm that does not arrive is made good by the next success.
 func (m *Module) queueConfirm(a *attempt, conf *sm.PrivateKey) error {
 	defer conf.Wipe()
-	entries := m.tries.confirmable(a.after)
-	if len(entries) == 0 {
-		return nil
-	}
-	req := protocol.ConfirmRequest{User: m.trust.User, Gen: a.checked.Policy.Epoch, Entries: entries}
-	b := m.cfg.Binding
-	sig, err := signWith(conf, m.cfg.Rand)(protocol.ConfirmMessage(b.Realm, b.App, req.User, req.Gen, entries))
-	if err != nil {
+	req, err := m.confirmRequest(a, conf)
+	if err != nil || len(req.Entries) == 0 {
 		return err
 	}
-	req.Sig = sig
-	conn := m.conn
+	conn, entries := m.conn, req.Entries
 	m.confirms.Add(1)
 	go func() {
 		defer m.confirms.Done()
@@ -316,16 +319,47 @@ func (m *Module) queueConfirm(a *attempt, conf *sm.PrivateKey) error {
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		gone := make(map[protocol.Tag]bool, len(entries))
-		for _, e := range entries {
-			gone[e.Tag] = true
-		}
-		m.tries.dropOwn(gone)
+		m.tries.dropEntries(entries)
 		if m.bound() {
 			_ = m.saveTries(ctx) // kept tags only cost space; the next success drops them
 		}
 	}()
 	return nil
+}
+
+// confirmRequest signs for our own held tries; no entries when there are none.
+func (m *Module) confirmRequest(a *attempt, conf *sm.PrivateKey) (protocol.ConfirmRequest, error) {
+	req := protocol.ConfirmRequest{User: a.user, Gen: a.checked.Policy.Epoch, Entries: m.tries.confirmable(a.after)}
+	if len(req.Entries) == 0 {
+		return req, nil
+	}
+	b := m.cfg.Binding
+	sig, err := signWith(conf, m.cfg.Rand)(protocol.ConfirmMessage(b.Realm, b.App, req.User, req.Gen, req.Entries))
+	req.Sig = sig
+	return req, err
+}
+
+// confirmNow is queueConfirm for a change, which needs its tries forgiven
+// before it makes more or commits another generation.
+func (m *Module) confirmNow(ctx context.Context, a *attempt) error {
+	conf, err := a.opened.ConfirmKey()
+	if err != nil {
+		return err
+	}
+	defer conf.Wipe()
+	req, err := m.confirmRequest(a, conf)
+	if err != nil || len(req.Entries) == 0 {
+		return err
+	}
+	err = again(ctx, func() error {
+		_, err := m.conn.Confirm(ctx, req)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m.tries.dropEntries(req.Entries)
+	return m.saveTries(ctx)
 }
 
 func (m *Module) outcome(a *attempt) Outcome {
