@@ -112,5 +112,8 @@ func (u *Unpacker) Var(most int) []byte {
 	return append([]byte(nil), u.take(int(n))...)
 }
 
+// Bad reports whether a shortage or a broken rule was met so far.
+func (u *Unpacker) Bad() bool { return u.bad }
+
 // Done reports whether all was well formed and everything was read.
 func (u *Unpacker) Done() bool { return !u.bad && len(u.b) == 0 }

@@ -199,7 +199,6 @@ func (u *user) params(text string, mode protocol.Mode, iter uint64) Params {
 type state struct {
 	sealed *Sealed
 	blob   []byte
-	trust  *TrustRecord
 }
 
 func (u *user) begin(x Params) *Enrolment {

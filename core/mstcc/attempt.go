@@ -230,16 +230,19 @@ func (m *Module) derive(ctx context.Context, a *attempt) error {
 	conn, fetched := m.conn, make(chan error, 1)
 	var ans protocol.FetchAnswer
 	go func() {
-		fetched <- again(ctx, func() (err error) {
+		err := again(ctx, func() (err error) {
 			ans, err = conn.Fetch(ctx, req)
 			return err
 		})
+		if err == nil { // nothing else reports a step while the KDF runs
+			m.entryStep(4, "sealed keys received from SS-CC")
+		}
+		fetched <- err
 	}()
 	stretchErr := m.stretch(ctx, a)
 	if err := <-fetched; err != nil {
 		return m.untry(ctx, a, err)
 	}
-	m.step(4, "sealed keys received from SS-CC")
 	a.sealed, a.after = ans.Sealed, ans.Tries
 	if err := m.mergeTries(ctx, ans.Tries); err != nil {
 		return err
@@ -260,7 +263,7 @@ func (m *Module) countTry(ctx context.Context, a *attempt, blinded []byte) error
 		return err
 	}
 	m.cfg.Step.At("sign.counted")
-	m.step(3, "user id sent to SS-CC, one try counted")
+	m.entryStep(3, "user id sent to SS-CC, one try counted")
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (m *Module) deriveHardened(ctx context.Context, a *attempt) error {
 		return err
 	}
 	defer blinding.Wipe()
-	m.step(4, "sealed keys received from SS-CC")
+	m.entryStep(4, "sealed keys received from SS-CC")
 	a.sealed, a.after = ans.Sealed, ans.Tries
 	k := *a.checked.Policy.Escrow.Realms[0].K
 	err = m.finalize(a, blinding, ans.Evaluated, k, nil)

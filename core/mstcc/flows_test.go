@@ -60,12 +60,16 @@ func TestInitSign(t *testing.T) {
 	}
 }
 
-// The ten steps of 7.1 and the eight of 7.2 come in order.
-// req: K-7.1-00, K-7.1-02, K-7.2-02
+// The ten steps of 7.1, the eight of 7.2 and the three of 7.3 come in order.
+// req: K-7.1-00, K-7.1-02, K-7.2-02, K-7.3-01
 func TestStepsInOrder(t *testing.T) {
-	x, m, _ := initialised(t)
-	if _, _, err := m.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, types("right")); err != nil {
+	x, m, res := initialised(t)
+	sig, _, err := m.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, types("right"))
+	if err != nil {
 		t.Fatal(err)
+	}
+	if ok, _, err := m.Verify(ctx, res.Sign, []byte("m"), nil, sig, mstcc.OpenOptions{}, types("right")); err != nil || !ok {
+		t.Fatal(ok, err)
 	}
 	got := map[string][]int{}
 	for _, p := range x.steps {
@@ -73,7 +77,7 @@ func TestStepsInOrder(t *testing.T) {
 			got[p.Flow] = append(got[p.Flow], p.Step)
 		}
 	}
-	for flow, last := range map[string]int{"7.1": 10, "7.2": 8} {
+	for flow, last := range map[string]int{"7.1": 10, "7.2": 8, "7.3": 3} {
 		if len(got[flow]) != last {
 			t.Errorf("flow %s: steps %v, want 1 to %d", flow, got[flow], last)
 			continue
@@ -434,5 +438,30 @@ func TestVerifyPolicies(t *testing.T) {
 		if ok, _, _ := m.Verify(ctx, res.Sign, msg, nil, sig, mstcc.OpenOptions{}, types("right")); ok {
 			t.Error("a flipped signature verifies")
 		}
+	}
+}
+
+// A caller that was killed before it kept step 10 gets it again, and only that.
+// req: K-7.1-10, X-07
+func TestDelivery(t *testing.T) {
+	x := newTerminal(t)
+	m := x.open()
+	if res, err := m.Delivery(); res != nil || err != nil {
+		t.Fatalf("before initialisation: %+v, %v", res, err)
+	}
+	first, err := m.Initialize(ctx, request(t, "pin"), types("right"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	asked := len(x.srv.calls)
+	again, err := x.open().Delivery()
+	if err != nil || !again.Resumed || again.User != first.User || again.Sign != first.Sign || again.Enc != first.Enc {
+		t.Errorf("again %+v, %v; first %+v", again, err, first)
+	}
+	if len(x.srv.calls) != asked {
+		t.Error("SS-CC was asked")
 	}
 }

@@ -183,6 +183,15 @@ func (m *Module) step(n int, text string) {
 	m.flow.last = now
 }
 
+// entryStep reports a step of opening the keys by its number in clause 7.2.
+// Clause 7.3 has no number for it.
+func (m *Module) entryStep(n int, text string) {
+	if m.flow.name == "7.3" {
+		n = 0
+	}
+	m.step(n, text)
+}
+
 func (m *Module) emit(e Progress) {
 	if m.cfg.Progress == nil {
 		return

@@ -110,8 +110,8 @@ func (m *Module) Verify(ctx context.Context, pub sm.PublicKey, message, id []byt
 	}
 	var ok bool
 	check := func() {
-		m.step(2, "signature checked")
 		ok = sm.Verify(pub, message, id, sig)
+		m.step(2, "signature checked")
 	}
 	if !m.profile.VerifyOpen {
 		if p == nil {
@@ -160,7 +160,7 @@ func (m *Module) service(ctx context.Context, flow, text string, o OpenOptions, 
 		_ = m.machine.Fire(EvHardFault, GuardNone)
 		return out, err
 	}
-	m.step(7, "private keys and MK wiped")
+	m.entryStep(7, "private keys and MK wiped")
 	if err := m.machine.Fire(EvDone, GuardNone); err != nil {
 		return out, err
 	}
@@ -182,7 +182,7 @@ func (m *Module) run(a *attempt, use func(*mf.Bundle) error) error {
 		return err
 	}
 	defer b.Wipe()
-	m.step(5, "MK derived, private keys opened")
+	m.entryStep(5, "MK derived, private keys opened")
 	done := false
 	defer func() {
 		if !done {
@@ -236,7 +236,7 @@ func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p co
 	if err = m.capture(ctx, a, o, p); err != nil {
 		return a, err
 	}
-	m.step(2, "PPD collected")
+	m.entryStep(2, "PPD collected")
 	if err = m.derive(ctx, a); err != nil {
 		return a, err
 	}

@@ -238,7 +238,6 @@ func write(b *strings.Builder, n *node, top bool) {
 	default:
 		b.WriteString(strconv.Itoa(n.k))
 		b.WriteString(" of (")
-		top = true // the list's own parentheses bound its items
 	}
 	for i, c := range n.kids {
 		if i > 0 {

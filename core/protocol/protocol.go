@@ -62,11 +62,16 @@ func ParseID(s string) (id ID, err error) {
 
 // Fixed-size values of the wire.
 type (
-	Tag   [TagSize]byte
-	Head  [HeadSize]byte
+	// Tag names one try (TryTagInput).
+	Tag [TagSize]byte
+	// Head chains every try of a user (TryHeadInput).
+	Head [HeadSize]byte
+	// Point is a compressed SM2 point.
 	Point [PointSize]byte
-	Sig   [SigSize]byte
-	Hash  [HashSize]byte
+	// Sig is r‖s.
+	Sig [SigSize]byte
+	// Hash is SM3.
+	Hash [HashSize]byte
 )
 
 // Mode is the escrow mode of a policy. The zero value is refused.
@@ -287,3 +292,16 @@ type ChallengeAnswer struct{ Challenge Hash }
 // RecoverPolicyRequest reads the policy with a recovery holder's signature;
 // the device is enrolled but not yet bound.
 type RecoverPolicyRequest = RebindRequest
+
+// EnrolRequest enrols a device with a ticket's single use. MAC is HMAC-SM3
+// under the ticket key over EnrolMessage.
+type EnrolRequest struct {
+	Ticket, App, Device ID
+	Key                 Point // the device's SM2 public key
+	Challenge           Hash  // from EnrolChallenge, good for one minute
+	MAC                 Hash
+}
+
+// EnrolAnswer authenticates SS-CC: HMAC-SM3 under the ticket key over
+// EnrolledMessage.
+type EnrolAnswer struct{ MAC Hash }

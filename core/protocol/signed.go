@@ -79,3 +79,13 @@ func TryTagInput(attempt ID, blinded Hash) []byte { return enc.Join(attempt[:], 
 func TryHeadInput(h Head, seq uint32, tag Tag) []byte {
 	return enc.Join(enc.Str("try"), h[:], enc.U32(seq), tag[:])
 }
+
+// EnrolMessage is what a device authenticates with the ticket key.
+func EnrolMessage(app, device ID, key Point, challenge Hash) []byte {
+	return enc.Join(enc.Str("enrol"), app[:], device[:], key[:], challenge[:])
+}
+
+// EnrolledMessage is what SS-CC answers with, under the same key.
+func EnrolledMessage(app, device ID, key Point, challenge Hash, realm ID) []byte {
+	return enc.Join(enc.Str("enrolled"), app[:], device[:], key[:], challenge[:], realm[:])
+}

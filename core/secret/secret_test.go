@@ -43,7 +43,7 @@ func TestNeverPrints(t *testing.T) {
 	}
 	out.Write(g.Bytes())
 	hexed := fmt.Sprintf("%x", marker)
-	for _, bad := range []string{marker, hexed, strings.ToUpper(hexed), fmt.Sprint([]byte(marker))} {
+	for _, bad := range []string{marker, hexed, strings.ToUpper(hexed), fmt.Sprintf("%d", []byte(marker))} {
 		if strings.Contains(out.String(), bad) {
 			t.Errorf("output shows the secret as %q:\n%s", bad, out.String())
 		}

@@ -26,7 +26,7 @@ type Config struct {
 	Logger    *slog.Logger     // nil = silent
 	Limits    Limits           // zero fields take DefaultLimits
 	Heads     HeadStore        // log heads kept outside the backend; nil = none
-	SelfTests []SelfTest       // after the known answers of core/sm
+	SelfTests []SelfTestCase   // after the known answers of core/sm
 
 	// FailClosed makes every answer wait until its audit event is durable, and
 	// refuses it when that fails.
@@ -35,8 +35,8 @@ type Config struct {
 	Observe func(op string, code core.Code, took time.Duration)
 }
 
-// SelfTest is one named pre-operational test.
-type SelfTest struct {
+// SelfTestCase is one named pre-operational test.
+type SelfTestCase struct {
 	Name string
 	Run  func(ctx context.Context) error
 }

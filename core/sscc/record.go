@@ -41,6 +41,7 @@ type hot struct {
 	limit     uint8
 	destroy   bool // exhausted = destroy, by the app's policy
 	rebound   bool // the next Commit must raise mkGen by one
+	ordered   bool // locked by the administrator: a Confirm does not lift it
 	mode      protocol.Mode
 	gen       uint64
 	blobRev   uint64
@@ -61,7 +62,7 @@ type hot struct {
 const (
 	recordVersion = 1
 	entrySize     = 28
-	hotSize       = 1 + 4 + 1 + 8 + 8 + 32 + 16 + 16 + 8 + 4 + 32 + 4 + 8 + 4 + 1 + 4 + 1 + protocol.MaxHeld*entrySize
+	hotSize       = 1 + 5 + 1 + 8 + 8 + 32 + 16 + 16 + 8 + 4 + 32 + 4 + 8 + 4 + 1 + 4 + 1 + protocol.MaxHeld*entrySize
 )
 
 func (h *hot) marshal() []byte {
@@ -71,6 +72,7 @@ func (h *hot) marshal() []byte {
 	p.U8(h.limit)
 	p.Flag(h.destroy)
 	p.Flag(h.rebound)
+	p.Flag(h.ordered)
 	p.U8(uint8(h.mode))
 	p.U64(h.gen)
 	p.U64(h.blobRev)
@@ -107,7 +109,7 @@ func parseHot(b []byte) (*hot, error) {
 	if u.U8() != recordVersion || len(b) != hotSize {
 		return nil, corrupt("counter record")
 	}
-	h := &hot{state: userState(u.U8()), limit: u.U8(), destroy: u.Flag(), rebound: u.Flag(), mode: protocol.Mode(u.U8()), gen: u.U64(), blobRev: u.U64()}
+	h := &hot{state: userState(u.U8()), limit: u.U8(), destroy: u.Flag(), rebound: u.Flag(), ordered: u.Flag(), mode: protocol.Mode(u.U8()), gen: u.U64(), blobRev: u.U64()}
 	u.Raw(h.blobSum[:])
 	u.Raw(h.device[:])
 	u.Raw(h.before[:])

@@ -45,14 +45,14 @@ const (
 	kindState    kind = 10
 	kindAudit    kind = 11
 	kindEvents   kind = 12
-	kindLanes    kind = 13
+	kindList     kind = 13
 	kindSession  kind = 14
 	kindOfficer  kind = 15
 	kindEnd      kind = 16
 )
 
 var kindNames = [kindEnd]string{"", "user", "user-blob", "app", "device", "ticket", "pending", "pending-blob",
-	"try-log", "reads", "state", "audit", "audit-events", "lanes", "session", "officer"}
+	"try-log", "reads", "state", "audit", "audit-events", "list", "session", "officer"}
 
 func (k kind) String() string {
 	if k > 0 && k < kindEnd {
@@ -205,6 +205,13 @@ func parseKeyring(b []byte) (*keyring, error) {
 	}
 	k.derive()
 	return k, nil
+}
+
+// clone is an independent copy; its owner wipes it.
+func (k *keyring) clone() (*keyring, error) {
+	b := k.marshal()
+	defer b.Wipe()
+	return parseKeyring(b.Bytes())
 }
 
 // index names a record: HMAC-SM3(index key, enc(tenant, name…)), so that the

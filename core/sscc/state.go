@@ -118,7 +118,7 @@ func (m *Machine) Officer() State {
 	return m.officer
 }
 
-func officerState(s State) bool { return s == CSPEntry || s == Admin || s == Locked }
+func isOfficer(s State) bool { return s == CSPEntry || s == Admin || s == Locked }
 
 // Fire applies the row for the event: the officer region is asked first, then
 // the serving region. No such row is core.State and changes nothing.
@@ -153,7 +153,7 @@ func (m *Machine) find(e Event, g Guard) (Transition, bool) {
 		return Transition{}, false // one officer at a time
 	}
 	from := m.serving
-	if from == Approved && (e == EvPeerRequest || e == EvLogin) {
+	if from == Approved && (e == EvPeerRequest || e == EvLogin || e == EvSelfTestRequest) {
 		from = Serving // other requests enter beside the one under way
 	}
 	return lookup(from, e, g)
@@ -177,7 +177,7 @@ func (m *Machine) apply(row Transition) {
 		}
 	case row.ID == "S-12" || row.ID == "S-13" || row.ID == "S-25" || row.ID == "S-26":
 		m.officer = NoOfficer
-	case officerState(row.To):
+	case isOfficer(row.To):
 		m.officer = row.To
 	case row.To == Approved:
 		m.inside++
@@ -189,4 +189,39 @@ func (m *Machine) apply(row Transition) {
 	default:
 		m.officer, m.inside, m.serving = NoOfficer, 0, row.To
 	}
+}
+
+// resume goes back to SERVING after tests passed on demand: the keys were kept,
+// so S-05's SEALED and S-08, S-09, S-14 collapse into one step.
+func (m *Machine) resume() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.serving == SelfTest {
+		m.serving = Serving
+	}
+}
+
+// endOfficer drops the officer's region without touching the serving one: a
+// new login took the session over.
+func (m *Machine) endOfficer() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.officer != Admin {
+		return core.Errorf(core.State, "sscc", "no officer is logged in: wrong state")
+	}
+	m.officer = NoOfficer
+	return nil
+}
+
+// force puts the officer's region into s when the session was opened at
+// another replica: the token has just been verified.
+func (m *Machine) force(s State) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch m.serving {
+	case Sealed, Serving, Approved:
+		m.officer = s
+		return nil
+	}
+	return core.Errorf(core.State, "sscc", "not allowed in state %s: wrong state", m.describe())
 }

@@ -64,10 +64,10 @@ func endedBefore(ctx context.Context, r *Rig) error {
 			return fmt.Errorf("CommitMany: %v, want unavailable", err)
 		}
 		if _, err := get(c, b, k); !notApplied(err) {
-			return fmt.Errorf("GetMany: %v, want unavailable", err)
+			return fmt.Errorf("read: %v, want unavailable", err)
 		}
 		if _, err := b.Scan(c, core.ScanRequest{Limit: 1}); !notApplied(err) {
-			return fmt.Errorf("Scan: %v, want unavailable", err)
+			return fmt.Errorf("scan: %v, want unavailable", err)
 		}
 	}
 	return holds(ctx, b, k, 0, "", "")

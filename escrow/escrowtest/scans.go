@@ -59,7 +59,7 @@ func walk(ctx context.Context, b core.Backend, req core.ScanRequest, each func(c
 			return nil
 		}
 		if bytes.Compare(p.Next, req.After) <= 0 {
-			return errors.New("Next does not move on")
+			return errors.New("the page's Next does not move on")
 		}
 		req.After = p.Next
 	}

@@ -13,7 +13,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"golang.org/x/crypto/blowfish"
+	"golang.org/x/crypto/blowfish" //nolint:staticcheck // bcrypt is Blowfish; it is here to be compared
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"

@@ -1,0 +1,229 @@
+// Package client is what an app imports: the CMMST-KEPOSS-API (clause 6.1).
+//
+// A Client is MST-CC inside the app's own process (level 1), assembled from
+// core/mstcc, the PPD sources and KDFs as plugin processes or compiled in, and
+// the channel to SS-CC. It holds no secret between calls: every private
+// operation asks for PPD through the app's Prompter, and everything secret is
+// wiped before the call returns.
+//
+//	c, err := client.Open(ctx, client.Options{Dir: dir, Prompter: screen})
+//	user, err := c.Initialize(ctx, client.InitRequest{Policy: "pin & gesture"})
+//	sig, err := c.Sign(ctx, client.SignRequest{Message: contract})
+//
+// Before Initialize the terminal is provisioned once with the administrator's
+// ticket (Provision). Errors are *core.Error; callers act on their code with
+// errors.Is(err, client.Locked) and never on the text.
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/mstcc"
+	"github.com/keposs/keposs/core/protocol"
+	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/core/sm"
+	"github.com/keposs/keposs/core/step"
+)
+
+// Names of core an app meets, so that an app imports this package only.
+type (
+	// Prompter answers a source's questions; the app owns the screen.
+	Prompter = core.Prompter
+	// PrompterFunc makes a function a Prompter.
+	PrompterFunc = core.PrompterFunc
+	// Prompt is one question, Sample its answer.
+	Prompt = core.Prompt
+	// Sample is what a Prompter returns.
+	Sample = core.Sample
+	// SampleKind names the form of a Sample.
+	SampleKind = core.SampleKind
+	// Code is the kind of a failure; errors.Is(err, Locked) and so on.
+	Code = core.Code
+	// Event tells how a flow of clause 7 advances.
+	Event = mstcc.Progress
+	// State is a state of the module (clause 17.3).
+	State = mstcc.State
+	// ID is a user, app or device id.
+	ID = protocol.ID
+	// PublicKey is an SM2 public key; PEM and SPKI render it.
+	PublicKey = sm.PublicKey
+	// Secret is a buffer that can be wiped and never prints.
+	Secret = secret.Buffer
+)
+
+// Codes an app acts on; the whole list is core.Codes.
+const (
+	Auth        = core.Auth
+	Locked      = core.Locked
+	Canceled    = core.Canceled
+	Unavailable = core.Unavailable
+	Refused     = core.Refused
+	NotReady    = core.State
+)
+
+// Sample kinds of the built-in sources.
+const (
+	SamplePIN     = core.SamplePIN
+	SamplePattern = core.SamplePattern
+)
+
+// NewSample takes over data.
+func NewSample(kind SampleKind, data []byte) Sample { return core.NewSample(kind, data) }
+
+// ParsePublicKey reads a PEM SubjectPublicKeyInfo of an SM2 key.
+func ParsePublicKey(pem []byte) (PublicKey, error) { return sm.ParsePEM(pem) }
+
+// Options tells Open what it cannot find out.
+type Options struct {
+	// Dir is the terminal's folder, as Provision left it. One folder holds one
+	// binding of one user. It is locked while a Client is open.
+	Dir string
+
+	// Prompter is asked for PPD. nil is allowed for callers that only look
+	// (Status) or verify under an open profile.
+	Prompter Prompter
+
+	// Profile is what Initialize seals; afterwards the sealed one counts. The
+	// zero value is DefaultProfile.
+	Profile Profile
+
+	// InProcess runs sources and KDFs inside this process instead of as plugin
+	// processes. Elsewhere than on Linux it is always so.
+	InProcess bool
+
+	// Events hears every numbered step of clause 7 and every alarm, in order.
+	// It must not block and never gets a secret.
+	Events func(Event)
+
+	// Plugins hears what happens to plugin processes; for diagnosis.
+	Plugins func(PluginEvent)
+
+	Step step.Func // crash points of tests; nil = none
+}
+
+// Profile is sealed at initialisation and cannot be relaxed by a flag later.
+type Profile = mstcc.Profile
+
+// DefaultProfile is level 1, strict verify, five tries, plain escrow.
+func DefaultProfile() Profile { return mstcc.DefaultProfile(protocol.ModePlain) }
+
+// A Client is one user's module in this process. Its services run one at a
+// time; it is safe for concurrent use. The caller closes it.
+type Client struct {
+	folder  *folder
+	binding *Binding // nil before Provision
+	module  *mstcc.Module
+	host    host
+	prompt  Prompter
+	floor   uint64 // lowest iteration count of the profile asked for
+	unlock  func()
+}
+
+// Open loads the terminal's folder and runs the self-tests if a user was
+// initialised before. State is the code for a folder that was never
+// provisioned, Integrity for one changed from outside, Unavailable when
+// another process holds it.
+func Open(ctx context.Context, o Options) (*Client, error) {
+	f, err := openFolder(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{folder: f, prompt: o.Prompter, unlock: unlock}
+	if err := c.assemble(ctx, o); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// assemble builds the module from the folder, the plugin host and the channel.
+func (c *Client) assemble(ctx context.Context, o Options) error {
+	cfg, err := c.config(o)
+	if err != nil {
+		return err
+	}
+	c.module, err = mstcc.Open(ctx, cfg)
+	return err
+}
+
+// config brings together what the module depends on.
+func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
+	keys, err := mstcc.NewFileKeyStore(c.folder.keys())
+	if err != nil {
+		return cfg, err
+	}
+	if c.host, err = openHost(o); err != nil {
+		return cfg, err
+	}
+	cfg = mstcc.Config{
+		Dir:      c.folder.state(),
+		Keys:     keys,
+		Source:   c.host.source,
+		KDF:      c.host.kdf,
+		Profile:  o.Profile,
+		Step:     o.Step,
+		Progress: o.Events,
+	}
+	if cfg.Profile == (Profile{}) {
+		cfg.Profile = DefaultProfile()
+	}
+	c.floor = cfg.Profile.SlowFloor
+	if c.binding, err = c.folder.loadBinding(); err != nil && !errors.Is(err, core.NotFound) {
+		return cfg, err
+	}
+	b := c.binding
+	if b == nil {
+		return cfg, nil
+	}
+	if cfg.Device, err = b.devicePublic(); err != nil {
+		return cfg, err
+	}
+	cfg.Dial = func(ctx context.Context) (mstcc.Escrow, error) { return b.dial(ctx, keys) }
+	cfg.Binding, err = b.module()
+	return cfg, err
+}
+
+// Close ends the session, the plugin processes and the hold on the folder. It
+// waits until every child is reaped. It may be called repeatedly.
+func (c *Client) Close() error {
+	var errs []error
+	if c.module != nil {
+		errs = append(errs, c.module.Close())
+		c.module = nil
+	}
+	if c.host != nil {
+		errs = append(errs, c.host.close())
+		c.host = nil
+	}
+	if c.unlock != nil {
+		c.unlock()
+		c.unlock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// State returns the module's state.
+func (c *Client) State() State { return c.module.State() }
+
+// Binding tells which app and device this is and where SS-CC is; ok is false
+// before Provision.
+func (c *Client) Binding() (b Binding, ok bool) {
+	if c.binding == nil {
+		return Binding{}, false
+	}
+	return *c.binding, true
+}
+
+// SelfTest runs the self-tests on demand and tells each one's outcome.
+func (c *Client) SelfTest(ctx context.Context) ([]mstcc.TestResult, error) {
+	return c.module.SelfTest(ctx)
+}
+
+// openTimeout bounds the wait for another process that holds the folder.
+const openTimeout = 10 * time.Second

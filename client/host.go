@@ -1,0 +1,69 @@
+package client
+
+import (
+	"context"
+	"sync"
+
+	"github.com/keposs/keposs/client/builtin"
+	"github.com/keposs/keposs/core"
+)
+
+// DefaultKDF is the slow KDF of a new policy.
+const DefaultKDF = "pbkdf2sm3"
+
+// PluginEvent is one change in a plugin process's life, for diagnosis. It holds
+// no secret.
+type PluginEvent struct {
+	Kind, Name string
+	What       string // "started", "crashed", "start failed", "circuit open", "closed"
+	PID        int
+	Err        error // of a failed start or a crash
+}
+
+// A host gives MST-CC its sources and KDFs, each started once and kept.
+type host interface {
+	// source and kdf return the one of a name and whether its image is approved.
+	source(ctx context.Context, name string) (core.Source, bool, error)
+	kdf(ctx context.Context, name string) (core.KDF, bool, error)
+	// close ends what was started and waits for it.
+	close() error
+}
+
+// inProcess serves the built-in sources and KDFs compiled into this program.
+// They are part of its image; without a signed manifest of that image none is
+// approved.
+type inProcess struct {
+	mu      sync.Mutex
+	sources map[string]core.Source
+	kdfs    map[string]core.KDF
+}
+
+func newInProcess() *inProcess {
+	return &inProcess{sources: map[string]core.Source{}, kdfs: map[string]core.KDF{}}
+}
+
+func (h *inProcess) source(_ context.Context, name string) (core.Source, bool, error) {
+	return kept(&h.mu, h.sources, name, builtin.Source)
+}
+
+func (h *inProcess) kdf(_ context.Context, name string) (core.KDF, bool, error) {
+	return kept(&h.mu, h.kdfs, name, builtin.KDF)
+}
+
+func (h *inProcess) close() error { return nil }
+
+// kept returns the value of name, making it at first use.
+func kept[T any](mu *sync.Mutex, have map[string]T, name string, make func(string) (T, error)) (T, bool, error) {
+	mu.Lock()
+	defer mu.Unlock()
+	if v, ok := have[name]; ok {
+		return v, false, nil
+	}
+	v, err := make(name)
+	if err == nil {
+		have[name] = v
+	}
+	return v, false, err
+}
+
+var _ host = (*inProcess)(nil)

@@ -1,0 +1,89 @@
+package client
+
+import (
+	"context"
+	"sync"
+
+	"github.com/keposs/keposs/client/builtin"
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/plugins"
+)
+
+// processes serves the built-in sources and KDFs as plugin processes: this very
+// program executed again from a sealed copy of its image (plugins.MainIfPlugin).
+type processes struct {
+	sup     *plugins.Supervisor
+	mu      sync.Mutex
+	sources map[string]core.Source
+	kdfs    map[string]core.KDF
+}
+
+// openHost picks how sources and KDFs run here.
+func openHost(o Options) (host, error) {
+	if o.InProcess {
+		return newInProcess(), nil
+	}
+	var events func(plugins.Event)
+	if o.Plugins != nil {
+		events = func(e plugins.Event) { o.Plugins(PluginEvent(e)) }
+	}
+	h := &processes{
+		sup:     plugins.NewSupervisor(plugins.Options{Events: events}),
+		sources: map[string]core.Source{}, kdfs: map[string]core.KDF{},
+	}
+	// Nothing outside this program's own list is ever started.
+	var all []plugins.Entry
+	for _, name := range builtin.SourceNames() {
+		all = append(all, plugins.Builtin(plugins.KindSource, name))
+	}
+	for _, name := range builtin.KDFNames() {
+		all = append(all, plugins.Builtin(plugins.KindKDF, name))
+	}
+	h.sup.Seal(all...)
+	return h, nil
+}
+
+func (h *processes) source(ctx context.Context, name string) (core.Source, bool, error) {
+	return started(ctx, h, h.sources, name, func() (core.Source, error) {
+		if _, err := builtin.Source(name); err != nil {
+			return nil, err // before a process is started for nothing
+		}
+		return h.sup.Source(ctx, plugins.Builtin(plugins.KindSource, name))
+	})
+}
+
+func (h *processes) kdf(ctx context.Context, name string) (core.KDF, bool, error) {
+	return started(ctx, h, h.kdfs, name, func() (core.KDF, error) {
+		if _, err := builtin.KDF(name); err != nil {
+			return nil, err
+		}
+		return h.sup.KDF(ctx, plugins.Builtin(plugins.KindKDF, name))
+	})
+}
+
+// close ends every process and returns when all are reaped.
+func (h *processes) close() error { return h.sup.Close() }
+
+// started returns the value of name with its process running. Approved is what
+// the supervisor says of that process, so it is asked each time: a plugin that
+// was started again may run from another image.
+func started[T any](ctx context.Context, h *processes, have map[string]T, name string, make func() (T, error)) (v T, approved bool, err error) {
+	h.mu.Lock()
+	v, ok := have[name]
+	if !ok {
+		if v, err = make(); err == nil {
+			have[name] = v
+		}
+	}
+	h.mu.Unlock()
+	if err != nil {
+		return v, false, err
+	}
+	if err := h.sup.Warm(ctx, v); err != nil {
+		return v, false, err
+	}
+	info, ok := plugins.InfoOf(v)
+	return v, ok && info.Approved, nil
+}
+
+var _ host = (*processes)(nil)

@@ -1,0 +1,14 @@
+package client
+
+import (
+	"testing"
+
+	"github.com/keposs/keposs/client/builtin"
+	"github.com/keposs/keposs/plugins"
+)
+
+// The test binary is also every plugin process of the clients it opens.
+func TestMain(m *testing.M) {
+	plugins.MainIfPlugin(plugins.Registry{Source: builtin.Source, KDF: builtin.KDF})
+	m.Run()
+}

@@ -1,0 +1,380 @@
+package sscc
+
+import (
+	"context"
+	"slices"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/enc"
+	"github.com/keposs/keposs/core/mf"
+	"github.com/keposs/keposs/core/protocol"
+	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/core/sm"
+)
+
+// pending is what a device staged, one record per device and user (the zero
+// user for an initialisation). Nothing in it is served. Hot, version 1:
+//
+//	1 u8 ‖ idem 16 ‖ digest 32 ‖ init u8 ‖ done u8 ‖ user 16 ‖ oldGen u64 ‖ newGen u64 ‖ expires i64 ‖
+//	n u8 × (idem 16 ‖ user 16 ‖ gen u64)
+//
+// Blob, empty once committed: policy (var) ‖ sealed (var) ‖ P_sign 33 ‖ P_enc 33 ‖ OPRF key (var).
+// Both are sealed for the record's version.
+type pending struct {
+	version core.Version
+	idem    protocol.ID
+	digest  protocol.Hash
+	init    bool
+	done    bool
+	user    protocol.ID // of an initialisation: drawn here, told by Commit
+	oldGen  uint64
+	newGen  uint64
+	expires int64
+	past    []pastCommit // newest last; of this device, so that a late repeat is answered
+	body    *stagedBody
+}
+
+type pastCommit struct {
+	idem, user protocol.ID
+	gen        uint64
+}
+
+const maxPast = 4
+
+type stagedBody struct {
+	policy, sealed []byte
+	pubs           protocol.Pubs
+	oprfKey        []byte
+}
+
+func (b *stagedBody) wipe() {
+	if b != nil {
+		secret.Zero(b.oprfKey)
+	}
+}
+
+func (p *pending) marshal() []byte {
+	b := &enc.Packer{}
+	b.U8(recordVersion)
+	b.Raw(p.idem[:])
+	b.Raw(p.digest[:])
+	b.Flag(p.init)
+	b.Flag(p.done)
+	b.Raw(p.user[:])
+	b.U64(p.oldGen)
+	b.U64(p.newGen)
+	b.U64(uint64(p.expires))
+	b.U8(uint8(len(p.past)))
+	for _, c := range p.past {
+		b.Raw(c.idem[:])
+		b.Raw(c.user[:])
+		b.U64(c.gen)
+	}
+	return b.B
+}
+
+func parsePending(raw []byte) (*pending, error) {
+	u := enc.NewUnpacker(raw)
+	v := u.U8()
+	p := &pending{}
+	u.Raw(p.idem[:])
+	u.Raw(p.digest[:])
+	p.init, p.done = u.Flag(), u.Flag()
+	u.Raw(p.user[:])
+	p.oldGen, p.newGen, p.expires = u.U64(), u.U64(), int64(u.U64())
+	n := int(u.U8())
+	for range min(n, maxPast) {
+		var c pastCommit
+		u.Raw(c.idem[:])
+		u.Raw(c.user[:])
+		c.gen = u.U64()
+		p.past = append(p.past, c)
+	}
+	if v != recordVersion || n > maxPast || !u.Done() {
+		return nil, corrupt("staged record")
+	}
+	return p, nil
+}
+
+func (b *stagedBody) marshal() []byte {
+	p := &enc.Packer{B: make([]byte, 0, 12+66+len(b.policy)+len(b.sealed)+len(b.oprfKey))}
+	p.Var(b.policy)
+	p.Var(b.sealed)
+	p.Raw(b.pubs.Sign[:])
+	p.Raw(b.pubs.Enc[:])
+	p.Var(b.oprfKey)
+	return p.B
+}
+
+func parseStaged(raw []byte) (*stagedBody, error) {
+	u := enc.NewUnpacker(raw)
+	b := &stagedBody{policy: u.Var(protocol.MaxPolicy), sealed: u.Var(protocol.MaxSealed)}
+	u.Raw(b.pubs.Sign[:])
+	u.Raw(b.pubs.Enc[:])
+	b.oprfKey = u.Var(protocol.OPRFSize)
+	if !u.Done() || len(b.oprfKey) != 0 && len(b.oprfKey) != protocol.OPRFSize {
+		return nil, corrupt("staged record")
+	}
+	return b, nil
+}
+
+func (k *keyring) pendingKey(app, device, user protocol.ID) core.Key {
+	return k.index(enc.Str("pending"), app[:], device[:], user[:])
+}
+
+// loadPending reads what peer staged for user; nil when there never was
+// anything. With body set, what is not committed is read whole.
+func (s *Server) loadPending(ctx context.Context, k *keyring, peer protocol.Peer, user protocol.ID, body bool) (*pending, error) {
+	recs, err := s.store.get(ctx, !body, k.pendingKey(peer.App, peer.Device, user))
+	if err != nil {
+		return nil, err
+	}
+	r := recs[0]
+	if r.Version == 0 {
+		return nil, nil
+	}
+	plain, err := k.open(kindPending, r.Key, uint64(r.Version), r.Hot)
+	if err != nil {
+		return nil, err
+	}
+	p, err := parsePending(plain)
+	if err != nil {
+		return nil, err
+	}
+	p.version = r.Version
+	if body && !p.done {
+		if plain, err = k.open(kindPendBlob, r.Key, uint64(r.Version), r.Blob); err != nil {
+			return nil, err
+		}
+		defer secret.Zero(plain)
+		if p.body, err = parseStaged(plain); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// putPending stores p at its version; Conflict when it changed.
+func (c *call) putPending(ctx context.Context, user protocol.ID, p *pending) error {
+	m := core.Mutation{Key: c.k.pendingKey(c.peer.App, c.peer.Device, user), Expect: p.version, Op: core.OpPut, ReqID: c.s.reqID()}
+	var err error
+	if m.Hot, err = c.k.seal(c.s.cfg.Rand, kindPending, m.Key, uint64(p.version)+1, p.marshal()); err != nil {
+		return err
+	}
+	if !p.done {
+		plain := p.body.marshal()
+		defer secret.Zero(plain)
+		if m.Blob, err = c.k.seal(c.s.cfg.Rand, kindPendBlob, m.Key, uint64(p.version)+1, plain); err != nil {
+			return err
+		}
+	}
+	v, err := c.s.store.put(ctx, m)
+	if err == nil {
+		p.version = v
+	}
+	return err
+}
+
+// Prepare stages a new user or a replacement. It changes nothing that is
+// served. One record is staged per user and device: a new one replaces it, the
+// same idempotency key with other bytes is Invalid.
+// req: K-7.1-08, K-7.1-D1, K-17.1-D1
+func (s *Server) Prepare(ctx context.Context, peer protocol.Peer, r protocol.PrepareRequest) (ans protocol.PrepareAnswer, err error) {
+	const op = "ss-cc: prepare"
+	err = s.serve(ctx, "prepare", peer, r.User, false, func(c *call, u *user) error {
+		if err := c.checkPrepare(ctx, u, r); err != nil {
+			return err
+		}
+		sum := prepareDigest(r)
+		for {
+			old, err := s.loadPending(ctx, c.k, peer, r.User, false)
+			if err != nil {
+				return err
+			}
+			now := s.now()
+			next := &pending{idem: r.Idem, digest: sum, init: r.Init, user: r.User, oldGen: r.OldGen, newGen: r.NewGen,
+				expires: now.Add(s.cfg.Limits.PrepareTTL).Unix(),
+				body:    &stagedBody{policy: r.Policy, sealed: r.Sealed, pubs: r.Pubs, oprfKey: r.OPRFKey}}
+			if r.Init {
+				if next.user, err = s.newID(); err != nil {
+					return err
+				}
+			}
+			if old != nil {
+				if old.idem == r.Idem && old.digest == sum && (old.done || old.expires > now.Unix()) {
+					ans.Expires = old.expires
+					return nil
+				}
+				if old.idem == r.Idem || old.has(r.Idem) {
+					return core.Errorf(core.Invalid, op, "this idempotency key was used for other bytes: draw a new one")
+				}
+				next.version = old.version
+				if next.past, err = c.pastOf(ctx, old); err != nil {
+					return err
+				}
+			}
+			err = c.putPending(ctx, r.User, next)
+			if core.CodeOf(err) == core.Conflict && ctx.Err() == nil {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			s.cfg.Step.At("prepare.stored")
+			ans.Expires = next.expires
+			return s.audit.record(ctx, event{kind: evPrepare, subject: s.audit.digest(c.k, c.key), device: s.audit.digest(c.k, peer.Device[:])})
+		}
+	})
+	return ans, err
+}
+
+func (p *pending) has(idem protocol.ID) bool {
+	return slices.ContainsFunc(p.past, func(c pastCommit) bool { return c.idem == idem })
+}
+
+// pastOf is old's list with old itself when it was committed, marked or not.
+func (c *call) pastOf(ctx context.Context, old *pending) ([]pastCommit, error) {
+	past := slices.Clone(old.past)
+	done := old.done
+	if !done && old.init {
+		u, err := c.made(ctx, old)
+		if err != nil {
+			return nil, err
+		}
+		done = u != nil
+	}
+	if done {
+		past = append(past, pastCommit{old.idem, old.user, old.newGen})
+	}
+	return past[max(0, len(past)-maxPast):], nil
+}
+
+func prepareDigest(r protocol.PrepareRequest) protocol.Hash {
+	init := []byte{0}
+	if r.Init {
+		init[0] = 1
+	}
+	policy, sealed, key := sm.SM3(r.Policy), sm.SM3(r.Sealed), sm.SM3(r.OPRFKey)
+	return sm.SM3(enc.Join(enc.Str("prepare"), init, r.User[:], enc.U64(r.OldGen), enc.U64(r.NewGen),
+		policy[:], sealed[:], r.Pubs.Encode(), key[:]))
+}
+
+// checkPrepare holds a staged record against what it would replace and against
+// this SS-CC. It trusts nothing but the policy's own fields; their truth is
+// proved by the signature at Commit.
+func (c *call) checkPrepare(ctx context.Context, u *user, r protocol.PrepareRequest) error {
+	const op = "ss-cc: prepare"
+	if !r.Init {
+		if err := c.changeable(u); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.Init != r.User.IsZero() || r.Init != (r.OldGen == 0):
+		return core.Errorf(core.Invalid, op, "an initialisation has no user and no old generation, a replacement has both")
+	case r.Idem.IsZero():
+		return core.Errorf(core.Invalid, op, "want an idempotency key")
+	case len(r.Policy) > protocol.MaxPolicy || len(r.Sealed) > protocol.MaxSealed:
+		return core.Errorf(core.TooLarge, op, "policy of %d bytes, sealed keys of %d: at most %d and %d", len(r.Policy), len(r.Sealed), protocol.MaxPolicy, protocol.MaxSealed)
+	case len(r.Sealed) == 0:
+		return core.Errorf(core.Invalid, op, "no sealed keys")
+	}
+	p, err := mf.ParsePolicy(r.Policy)
+	if err != nil {
+		return err
+	}
+	if why := c.unfit(p, r); why != "" {
+		return core.Errorf(core.Invalid, op, "%s", why)
+	}
+	for _, k := range []protocol.Point{r.Pubs.Sign, r.Pubs.Enc, p.PConf} {
+		if _, err := sm.ParsePoint(k[:]); err != nil {
+			return core.Errorf(core.Invalid, op, "a public key is no point of the curve")
+		}
+	}
+	if err := c.checkOPRF(ctx, u, p, r); err != nil || r.Init {
+		return err
+	}
+	return c.checkReplace(ctx, u, p, r)
+}
+
+// unfit tells why the policy does not belong to this SS-CC, device or request.
+func (c *call) unfit(p *mf.Policy, r protocol.PrepareRequest) string {
+	switch {
+	case p.Epoch != r.NewGen || r.NewGen <= r.OldGen:
+		return "the new generation is not the policy's epoch, or not higher than the old"
+	case p.Escrow.Realms[0].ID != c.k.realm:
+		return "the policy names another realm"
+	case p.Pubs != protocol.Hash(sm.SM3(r.Pubs.Encode())):
+		return "the policy names other public keys"
+	}
+	for _, h := range p.Anchor {
+		if h.Kind == mf.HolderDevice && h.P != c.peer.Key {
+			return "the policy names another device"
+		}
+	}
+	return ""
+}
+
+// checkOPRF checks that the dealt key is the one the policy names. Without a
+// dealt key a hardened replacement keeps the present one.
+func (c *call) checkOPRF(ctx context.Context, u *user, p *mf.Policy, r protocol.PrepareRequest) error {
+	const op = "ss-cc: prepare"
+	if p.Escrow.Mode == protocol.ModePlain {
+		if len(r.OPRFKey) != 0 {
+			return core.Errorf(core.Invalid, op, "plain mode has no oprf key")
+		}
+		return nil
+	}
+	if c.s.cfg.OPRF == nil {
+		return core.Errorf(core.Unsupported, op, "this SS-CC serves plain mode only")
+	}
+	key := r.OPRFKey
+	if len(key) == 0 && !r.Init {
+		b, err := c.current(ctx, u)
+		if err != nil {
+			return err
+		}
+		key = b.oprfKey
+	}
+	pub, err := c.s.cfg.OPRF.Public(key)
+	if err != nil || pub != *p.Escrow.Realms[0].K {
+		return core.Errorf(core.Invalid, op, "the oprf key is not the one the policy names")
+	}
+	return nil
+}
+
+// checkReplace holds a replacement against the record in force: P_M and the
+// key id stay, the MK generation stays or goes up by one and must after a
+// Rebind, hardened never becomes plain.
+func (c *call) checkReplace(ctx context.Context, u *user, p *mf.Policy, r protocol.PrepareRequest) error {
+	const op = "ss-cc: prepare"
+	b, err := c.current(ctx, u)
+	if err != nil {
+		return err
+	}
+	switch {
+	case u.hot.gen != r.OldGen:
+		return core.Errorf(core.State, op, "the policy is another one by now: read it again")
+	case r.Pubs != b.pubs || p.KeyID != b.keyID:
+		return core.Errorf(core.Policy, op, "a replacement keeps the user's public keys and key id")
+	case u.hot.mode == protocol.ModeHardened && p.Escrow.Mode != protocol.ModeHardened:
+		return core.Errorf(core.Policy, op, "a hardened user never becomes plain")
+	case u.hot.rebound && p.MKGen != b.mkGen+1:
+		return core.Errorf(core.Policy, op, "after a rebind the next change is a revoke: mk generation %d, want %d", p.MKGen, b.mkGen+1)
+	case p.MKGen != b.mkGen && p.MKGen != b.mkGen+1:
+		return core.Errorf(core.Policy, op, "mk generation %d, want %d or %d", p.MKGen, b.mkGen, b.mkGen+1)
+	}
+	return nil
+}
+
+// changeable is alive, and neither frozen nor locked by the administrator. A
+// record locked by its tries may be replaced: the proof shows RK was reached.
+func (c *call) changeable(u *user) error {
+	if err := c.alive(u); err != nil {
+		return err
+	}
+	if u.hot.ordered || u.hot.freeze < c.s.freeze.Load() {
+		return c.locked(u)
+	}
+	return nil
+}

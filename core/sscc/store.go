@@ -1,0 +1,174 @@
+package sscc
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/keposs/keposs/core"
+)
+
+// A store sends what many requests read and write at the same moment to the
+// backend in one call: reads are coalesced into GetMany, writes of different
+// users into CommitMany, which an engine makes durable with one sync. A batch
+// is what gathered while the one before it was under way: nobody waits for a
+// timer.
+type store struct {
+	b      core.Backend
+	hots   batcher[core.Key, core.Record]
+	fulls  batcher[core.Key, core.Record]
+	shards [commitShards]batcher[core.Mutation, core.Result]
+}
+
+const (
+	commitShards = 4                // batches under way at once; one key is always in the same one
+	storeTimeout = 15 * time.Second // of one backend call
+)
+
+func newStore(b core.Backend) *store {
+	s := &store{b: b}
+	get := func(o core.ReadOpts) func(ctx context.Context, keys []core.Key) ([]core.Record, error) {
+		return func(ctx context.Context, keys []core.Key) ([]core.Record, error) {
+			return b.GetMany(ctx, keys, o)
+		}
+	}
+	s.hots.call, s.fulls.call = get(core.ReadOpts{HotOnly: true}), get(core.ReadOpts{})
+	for i := range s.shards {
+		s.shards[i].call = b.CommitMany
+	}
+	return s
+}
+
+// get reads records in order; an absent one has Version 0.
+func (s *store) get(ctx context.Context, hotOnly bool, keys ...core.Key) ([]core.Record, error) {
+	if hotOnly {
+		return s.hots.do(ctx, keys)
+	}
+	return s.fulls.do(ctx, keys)
+}
+
+// put applies one mutation, durable when it returns nil. An outcome the
+// backend leaves open is asked again with the same request id.
+func (s *store) put(ctx context.Context, m core.Mutation) (core.Version, error) {
+	shard := &s.shards[binary.BigEndian.Uint16(m.Key[len(m.Key)-2:])%commitShards]
+	var err error
+	for range 4 {
+		var res []core.Result
+		if res, err = shard.do(ctx, []core.Mutation{m}); err == nil {
+			if res[0].Err == nil {
+				return res[0].Version, nil
+			}
+			err = res[0].Err
+		}
+		if core.CodeOf(err) != core.Indeterminate || ctx.Err() != nil {
+			return 0, err
+		}
+	}
+	return 0, err
+}
+
+// A batcher gathers items of concurrent callers into calls of at most MaxBatch.
+type batcher[In, Out any] struct {
+	call    func(context.Context, []In) ([]Out, error)
+	mu      sync.Mutex
+	waiting []*waiter[In, Out]
+	running bool
+}
+
+type waiter[In, Out any] struct {
+	in   []In
+	out  []Out
+	err  error
+	sent bool
+	done chan struct{}
+}
+
+// do returns one Out per item. When ctx ends first the answer is Unavailable if
+// the items were never sent, else Indeterminate.
+func (b *batcher[In, Out]) do(ctx context.Context, in []In) ([]Out, error) {
+	w := &waiter[In, Out]{in: in, done: make(chan struct{})}
+	b.mu.Lock()
+	b.waiting = append(b.waiting, w)
+	lead := !b.running
+	b.running = true
+	b.mu.Unlock()
+	if lead {
+		// The first caller serves the round it is in itself, and a goroutine the
+		// rounds that gather meanwhile: a lone request costs no switch.
+		if b.round() {
+			go b.run()
+		}
+		<-w.done
+		return w.out, w.err
+	}
+	select {
+	case <-w.done:
+		return w.out, w.err
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !w.sent {
+		for i, x := range b.waiting {
+			if x == w {
+				b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
+				break
+			}
+		}
+		return nil, core.Errorf(core.Unavailable, "sscc: store", "not sent: %w", ctx.Err())
+	}
+	select {
+	case <-w.done:
+		return w.out, w.err
+	default:
+		return nil, core.Errorf(core.Indeterminate, "sscc: store", "sent, outcome unknown: %w", ctx.Err())
+	}
+}
+
+func (b *batcher[In, Out]) run() {
+	for b.round() {
+	}
+}
+
+// round sends one batch and reports whether more is waiting; if not, the
+// batcher is at rest.
+func (b *batcher[In, Out]) round() (more bool) {
+	b.mu.Lock()
+	n, items := 0, 0
+	for n < len(b.waiting) && (n == 0 || items+len(b.waiting[n].in) <= core.MaxBatch) {
+		items += len(b.waiting[n].in)
+		b.waiting[n].sent = true
+		n++
+	}
+	batch := append([]*waiter[In, Out](nil), b.waiting[:n]...)
+	b.waiting = append(b.waiting[:0], b.waiting[n:]...)
+	if n == 0 {
+		b.running = false
+		b.mu.Unlock()
+		return false
+	}
+	b.mu.Unlock()
+	all := make([]In, 0, items)
+	for _, w := range batch {
+		all = append(all, w.in...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	out, err := b.call(ctx, all)
+	cancel()
+	if err == nil && len(out) != len(all) {
+		err = core.Errorf(core.Internal, "sscc: store", "the backend answered %d of %d items", len(out), len(all))
+	}
+	for _, w := range batch {
+		if err != nil {
+			w.err = err
+		} else {
+			w.out, out = out[:len(w.in):len(w.in)], out[len(w.in):]
+		}
+		close(w.done)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running = len(b.waiting) > 0
+	return b.running
+}
