@@ -132,12 +132,15 @@ func (m *Module) raiseMode(ctx context.Context, mode protocol.Mode) error {
 // mergeTries takes in SS-CC's counter; a history that does not chain is an
 // alarm, and at level 2 an end (I7).
 func (m *Module) mergeTries(ctx context.Context, t protocol.Tries) error {
+	err := m.takeTries(t)
+	return errors.Join(err, m.saveTries(ctx))
+}
+
+// takeTries is mergeTries for a caller that makes the counter durable later.
+func (m *Module) takeTries(t protocol.Tries) error {
 	was := m.tries.alarm
 	if m.tries.merge(t, nextHead) && !was {
 		m.emit(Progress{Flow: "alarm", Text: "SS-CC's try counter went backwards or does not chain: it was restored or changed; ask the operator"})
-	}
-	if err := m.saveTries(ctx); err != nil {
-		return err
 	}
 	if m.tries.alarm && m.profile.Level >= 2 {
 		return core.Errorf(core.Integrity, "mstcc", "SS-CC's try counter is not the one this terminal remembers; level 2 stops here")
@@ -244,7 +247,7 @@ func (m *Module) derive(ctx context.Context, a *attempt) error {
 		return m.untry(ctx, a, err)
 	}
 	a.sealed, a.after = ans.Sealed, ans.Tries
-	if err := m.mergeTries(ctx, ans.Tries); err != nil {
+	if err := m.takeTries(ans.Tries); err != nil {
 		return err
 	}
 	if stretchErr != nil {

@@ -141,7 +141,7 @@ func (m *Module) Change(ctx context.Context, req ChangeRequest, o OpenOptions, p
 // transact runs one life-cycle service: build makes the new generation from
 // the opened policy in CSP-ENTRY, with the PPD it takes; APPROVED stores it.
 func (m *Module) transact(ctx context.Context, flow string, o OpenOptions, p core.Prompter, build func(*attempt) (*generation, error)) (*Changed, error) {
-	m.mu.Lock()
+	m.take()
 	defer m.mu.Unlock()
 	m.begin(flow)
 	var g *generation

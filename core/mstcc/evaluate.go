@@ -69,7 +69,7 @@ func (m *Module) countedEvaluate(ctx context.Context, a *attempt, in *secret.Buf
 	if err != nil {
 		return nil, ans, m.untry(ctx, a, err)
 	}
-	if err = m.mergeTries(ctx, ans.Tries); err != nil {
+	if err = m.takeTries(ans.Tries); err != nil {
 		return nil, ans, err
 	}
 	return blinding, ans, nil

@@ -1,6 +1,7 @@
 package mstcc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,21 @@ func (m *Module) loadTrust(ctx context.Context) (*mf.TrustRecord, error) {
 	return mf.OpenTrustRecord(raw, key)
 }
 
-// saveTries persists the counter.
+// saveTries makes the counter durable; one that is so already costs nothing.
 func (m *Module) saveTries(ctx context.Context) error {
-	return m.writeLocal(ctx, mf.FileFails, m.slot(), m.tries.marshal())
+	if m.saved != nil && bytes.Equal(m.saved, m.tries.marshal()) {
+		return nil
+	}
+	return m.writeTries(ctx, m.slot())
+}
+
+// writeTries writes the counter under slot's device secret, changed or not.
+func (m *Module) writeTries(ctx context.Context, slot string) error {
+	body := m.tries.marshal()
+	m.saved = nil
+	if err := m.writeLocal(ctx, mf.FileFails, slot, body); err != nil {
+		return err
+	}
+	m.saved = body
+	return nil
 }

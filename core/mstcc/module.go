@@ -22,13 +22,14 @@ type Module struct {
 	mu      sync.Mutex // one service at a time; also guards what follows
 	trust   *mf.TrustRecord
 	tries   *tries
+	saved   []byte // the counter as it stands on disk; nil = not known
 	profile Profile
 	interim string // slot that seals the counter while a recovery has no trust record yet
 	conn    Escrow
 	flow    flow
 	closed  bool
 
-	confirms sync.WaitGroup // Confirms under way
+	confirming chan struct{} // closed when the last Confirm is through; nil = none
 }
 
 // Open loads the terminal's state and runs the self-tests if the module was
@@ -89,6 +90,7 @@ func (m *Module) load(ctx context.Context) (err error) {
 		return mustExist(err, "try counter")
 	}
 	m.tries, err = parseTries(body)
+	m.saved = body
 	return err
 }
 
@@ -150,8 +152,7 @@ func (m *Module) UserID() (id protocol.ID, ok bool) {
 // Close waits for Confirms under way, ends the session and unloads. It holds
 // no secret between services, so nothing else is left to wipe.
 func (m *Module) Close() error {
-	m.confirms.Wait()
-	m.mu.Lock()
+	m.take()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil

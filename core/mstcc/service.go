@@ -133,10 +133,31 @@ func (m *Module) Verify(ctx context.Context, pub sm.PublicKey, message, id []byt
 	return ok, Outcome{Approved: true}, err
 }
 
+// take locks the module once no Confirm is under way: services in quick
+// succession must not fill SS-CC's counter with tries that are as good as
+// confirmed. The wait is bounded by confirmTimeout.
+func (m *Module) take() {
+	for {
+		m.mu.Lock()
+		done := m.confirming
+		if done == nil {
+			return
+		}
+		select {
+		case <-done:
+			m.confirming = nil
+			return
+		default:
+		}
+		m.mu.Unlock()
+		<-done
+	}
+}
+
 // service runs one approved service under one PPD entry: USER → CSP-ENTRY →
 // USER with a grant → APPROVED → USER.
-func (m *Module) service(ctx context.Context, flow, text string, o OpenOptions, p core.Prompter, use func(*mf.Bundle) error) (Outcome, error) {
-	m.mu.Lock()
+func (m *Module) service(ctx context.Context, flow, text string, o OpenOptions, p core.Prompter, use func(*mf.Bundle) error) (out Outcome, err error) {
+	m.take()
 	defer m.mu.Unlock()
 	m.begin(flow)
 	a, err := m.enter(ctx, text, o, p)
@@ -144,7 +165,13 @@ func (m *Module) service(ctx context.Context, flow, text string, o OpenOptions, 
 		return m.outcome(a), err
 	}
 	defer a.wipe()
-	out := m.outcome(a)
+	later := false // the Confirm makes the counter durable
+	defer func() {
+		if !later {
+			err = errors.Join(err, m.saveTries(ctx))
+		}
+	}()
+	out = m.outcome(a)
 	if err := m.machine.Fire(EvServiceReady, GuardPPDAccepted); err != nil {
 		return out, err
 	}
@@ -153,7 +180,7 @@ func (m *Module) service(ctx context.Context, flow, text string, o OpenOptions, 
 	}
 	conf, err := a.opened.ConfirmKey()
 	if err == nil {
-		err = m.queueConfirm(a, conf)
+		later, err = m.queueConfirm(a, conf)
 	}
 	a.wipe()
 	if err != nil {
@@ -198,7 +225,9 @@ func (m *Module) run(a *attempt, use func(*mf.Bundle) error) error {
 }
 
 // enter runs CSP-ENTRY: policy check, capture, counted try, derive. On success
-// the machine is in USER with a grant.
+// the machine is in USER with a grant, and the counter is back at zero in
+// memory only: the caller makes that durable. Until then a crash leaves the
+// higher count.
 func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.Prompter) (*attempt, error) {
 	return m.enterThen(ctx, text, o, p, nil)
 }
@@ -238,13 +267,14 @@ func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p co
 	}
 	m.entryStep(2, "PPD collected")
 	if err = m.derive(ctx, a); err != nil {
+		err = errors.Join(err, m.saveTries(ctx))
 		return a, err
 	}
 	m.tries.used = 0
-	if err = m.saveTries(ctx); err != nil {
-		return a, err
-	}
 	if then != nil {
+		if err = m.saveTries(ctx); err != nil {
+			return a, err
+		}
 		a.closeCaptures()
 		if err = then(a); err != nil {
 			return a, err
@@ -302,29 +332,33 @@ func (m *Module) tryUnlock(ctx context.Context) error {
 
 // queueConfirm proves success to SS-CC in the background: our own held tries
 // are forgiven. A Confirm that does not arrive is made good by the next success.
-func (m *Module) queueConfirm(a *attempt, conf *sm.PrivateKey) error {
+// queued tells that the counter is made durable on the way.
+func (m *Module) queueConfirm(a *attempt, conf *sm.PrivateKey) (queued bool, err error) {
 	defer conf.Wipe()
 	req, err := m.confirmRequest(a, conf)
 	if err != nil || len(req.Entries) == 0 {
-		return err
+		return false, err
 	}
-	conn, entries := m.conn, req.Entries
-	m.confirms.Add(1)
+	conn, done := m.conn, make(chan struct{})
+	m.confirming = done
 	go func() {
-		defer m.confirms.Done()
+		defer close(done)
 		ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
 		defer cancel()
-		if err := again(ctx, func() error { _, err := conn.Confirm(ctx, req); return err }); err != nil {
-			return
-		}
+		err := again(ctx, func() error { _, err := conn.Confirm(ctx, req); return err })
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.tries.dropEntries(entries)
-		if m.bound() {
-			_ = m.saveTries(ctx) // kept tags only cost space; the next success drops them
+		if !m.bound() {
+			return
 		}
+		if err == nil {
+			m.tries.dropEntries(req.Entries)
+		}
+		// Unsaved, the count stays higher and kept tags cost space, until the
+		// next success.
+		_ = m.saveTries(context.WithoutCancel(ctx))
 	}()
-	return nil
+	return true, nil
 }
 
 // confirmRequest signs for our own held tries; no entries when there are none.

@@ -37,7 +37,7 @@ type Status struct {
 // a lock an administrator released.
 // req: K-10.2-07
 func (m *Module) Status(ctx context.Context, online bool) (Status, error) {
-	m.mu.Lock()
+	m.take()
 	defer m.mu.Unlock()
 	st := Status{State: m.machine.State(), Profile: m.profile, Used: m.tries.used, Alarm: m.tries.alarm, OwnPending: len(m.tries.own)}
 	if m.trust == nil {
@@ -97,7 +97,7 @@ func (m *Module) Deregister(ctx context.Context, o OpenOptions, p core.Prompter)
 }
 
 func (m *Module) remove(ctx context.Context, deregister bool, o OpenOptions, p core.Prompter) error {
-	m.mu.Lock()
+	m.take()
 	defer m.mu.Unlock()
 	flow := "unbind"
 	if deregister {
@@ -113,6 +113,9 @@ func (m *Module) remove(ctx context.Context, deregister bool, o OpenOptions, p c
 		return err
 	}
 	defer a.wipe()
+	if err := m.saveTries(ctx); err != nil {
+		return err
+	}
 	conf, err := a.opened.ConfirmKey()
 	if err != nil {
 		return err
@@ -192,7 +195,7 @@ func (m *Module) eraseLocal(ctx context.Context, all bool) error {
 			return err
 		}
 	}
-	m.trust, m.tries, m.profile, m.interim = nil, &tries{}, m.cfg.Profile, ""
+	m.trust, m.tries, m.saved, m.profile, m.interim = nil, &tries{}, nil, m.cfg.Profile, ""
 	return nil
 }
 

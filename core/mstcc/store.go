@@ -96,7 +96,7 @@ func (m *Module) savePending(ctx context.Context, g *generation) error {
 		if err := m.writeLocal(ctx, mf.FileProfile, slot, m.profile.marshal()); err != nil {
 			return err
 		}
-		if err := m.writeLocal(ctx, mf.FileFails, slot, m.tries.marshal()); err != nil {
+		if err := m.writeTries(ctx, slot); err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func (m *Module) promote(ctx context.Context, user protocol.ID) error {
 		if err := m.writeLocal(ctx, mf.FileProfile, slot, m.profile.marshal()); err != nil {
 			return err
 		}
-		if err := m.writeLocal(ctx, mf.FileFails, slot, m.tries.marshal()); err != nil {
+		if err := m.writeTries(ctx, slot); err != nil {
 			return err
 		}
 	}
@@ -241,13 +241,19 @@ func (m *Module) loadJournal(ctx context.Context) (*journal, error) {
 // certainly not applied.
 func again(ctx context.Context, do func() error) error {
 	var err error
+	unsure := false // an earlier sending may have been applied
 	for range retries {
 		err = do()
-		if c := core.CodeOf(err); c != core.Unavailable && c != core.Indeterminate {
-			return err
+		c := core.CodeOf(err)
+		unsure = unsure || c == core.Indeterminate
+		if c != core.Unavailable && c != core.Indeterminate || ctx.Err() != nil {
+			break
 		}
-		if ctx.Err() != nil {
-			return err
+	}
+	switch core.CodeOf(err) {
+	case core.Unavailable, core.Throttled, core.State:
+		if unsure { // this sending was not applied; the one before, who knows
+			return core.Errorf(core.Indeterminate, "mstcc", "it may have been applied; run the same command again: %w", err)
 		}
 	}
 	return err

@@ -180,7 +180,8 @@ type realm struct {
 	clock *clock
 	cfg   sscc.Config
 	*sscc.Server
-	id protocol.ID
+	kill string // step to die at; set while nothing runs
+	id   protocol.ID
 }
 
 func baseConfig(b core.Backend, c *clock) sscc.Config {
@@ -324,6 +325,31 @@ type account struct {
 	oprf  *oprf.Key
 	blob  []byte
 	epoch uint64
+
+	before *sm.PrivateKey // the confirm key of the generation before
+}
+
+func sum(b []byte) [32]byte { return sm.SM3(b) }
+
+// setOPRF puts a key into the policy.
+func (a *account) setOPRF(k *oprf.Key) {
+	pub := protocol.Point(k.PublicKey())
+	a.oprf, a.pol.Escrow.OPRF, a.pol.Escrow.Realms[0].K = k, mf.OPRFSM2, &pub
+}
+
+// harden changes the policy's mode.
+func (a *account) harden() {
+	a.pol.Escrow.Mode = protocol.ModeHardened
+	k, err := oprf.GenerateKey(nil)
+	if err != nil {
+		a.r.t.Fatal(err)
+	}
+	a.setOPRF(k)
+}
+
+// evaluate makes one counted try with a random element.
+func (a *account) evaluate() (protocol.EvaluateAnswer, error) {
+	return a.r.Evaluate(bg, a.peer, protocol.EvaluateRequest{User: a.user, Gen: a.epoch, Attempt: newID(), Blinded: point(newKey(a.r.t))})
 }
 
 func point(k *sm.PrivateKey) protocol.Point { return k.Public().Compressed() }
@@ -357,12 +383,7 @@ func (a *account) next() {
 	a.pol.PConf, a.pol.Epoch = point(a.conf), a.epoch
 	a.pol.Anchor = []mf.Holder{{ID: "device", Kind: mf.HolderDevice, Rev: 1, P: a.peer.Key}, {ID: "recovery", Kind: mf.HolderRecovery, Rev: 1, P: point(a.rec)}}
 	if a.pol.Escrow.Mode == protocol.ModeHardened {
-		k, err := oprf.GenerateKey(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pub := protocol.Point(k.PublicKey())
-		a.oprf, a.pol.Escrow.OPRF, a.pol.Escrow.Realms[0].K = k, mf.OPRFSM2, &pub
+		a.harden()
 	}
 }
 
@@ -408,6 +429,7 @@ func (p *phone) account(mode protocol.Mode) *account {
 // replace moves to the next generation; edit may change the policy first.
 func (a *account) replace(edit func(*account)) (protocol.PrepareRequest, protocol.CommitRequest) {
 	old := a.conf
+	a.before = old
 	a.epoch++
 	a.next()
 	if edit != nil {

@@ -182,50 +182,76 @@ func (c *call) putPending(ctx context.Context, user protocol.ID, p *pending) err
 func (s *Server) Prepare(ctx context.Context, peer protocol.Peer, r protocol.PrepareRequest) (ans protocol.PrepareAnswer, err error) {
 	const op = "ss-cc: prepare"
 	err = s.serve(ctx, "prepare", peer, r.User, false, func(c *call, u *user) error {
+		if !r.Init {
+			if err := c.changeable(u); err != nil {
+				return err
+			}
+		}
+		if len(r.Policy) > protocol.MaxPolicy || len(r.Sealed) > protocol.MaxSealed {
+			return core.Errorf(core.TooLarge, op, "policy of %d bytes, sealed keys of %d: at most %d and %d", len(r.Policy), len(r.Sealed), protocol.MaxPolicy, protocol.MaxSealed)
+		}
+		sum := prepareDigest(r)
+		old, err := s.loadPending(ctx, c.k, peer, r.User, false)
+		if err != nil {
+			return err
+		}
+		if old.repeats(r.Idem, sum, s.now().Unix()) {
+			ans.Expires = old.expires
+			return s.audit.settled(ctx)
+		}
 		if err := c.checkPrepare(ctx, u, r); err != nil {
 			return err
 		}
-		sum := prepareDigest(r)
-		for {
-			old, err := s.loadPending(ctx, c.k, peer, r.User, false)
-			if err != nil {
-				return err
-			}
-			now := s.now()
-			next := &pending{idem: r.Idem, digest: sum, init: r.Init, user: r.User, oldGen: r.OldGen, newGen: r.NewGen,
-				expires: now.Add(s.cfg.Limits.PrepareTTL).Unix(),
-				body:    &stagedBody{policy: r.Policy, sealed: r.Sealed, pubs: r.Pubs, oprfKey: r.OPRFKey}}
-			if r.Init {
-				if next.user, err = s.newID(); err != nil {
-					return err
-				}
-			}
-			if old != nil {
-				if old.idem == r.Idem && old.digest == sum && (old.done || old.expires > now.Unix()) {
-					ans.Expires = old.expires
-					return nil
-				}
-				if old.idem == r.Idem || old.has(r.Idem) {
-					return core.Errorf(core.Invalid, op, "this idempotency key was used for other bytes: draw a new one")
-				}
-				next.version = old.version
-				if next.past, err = c.pastOf(ctx, old); err != nil {
-					return err
-				}
-			}
-			err = c.putPending(ctx, r.User, next)
-			if core.CodeOf(err) == core.Conflict && ctx.Err() == nil {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			s.cfg.Step.At("prepare.stored")
-			ans.Expires = next.expires
-			return s.audit.record(ctx, event{kind: evPrepare, subject: s.audit.digest(c.k, c.key), device: s.audit.digest(c.k, peer.Device[:])})
+		if ans.Expires, err = c.stage(ctx, r, sum); err != nil {
+			return err
 		}
+		s.cfg.Step.At("prepare.stored")
+		return s.audit.record(ctx, event{kind: evPrepare, subject: s.audit.digest(c.k, c.key), device: s.audit.digest(c.k, peer.Device[:])})
 	})
 	return ans, err
+}
+
+// stage stores a checked request in the device's place and returns when it
+// expires.
+func (c *call) stage(ctx context.Context, r protocol.PrepareRequest, sum protocol.Hash) (int64, error) {
+	for {
+		old, err := c.s.loadPending(ctx, c.k, c.peer, r.User, false)
+		if err != nil {
+			return 0, err
+		}
+		now := c.s.now()
+		if old.repeats(r.Idem, sum, now.Unix()) {
+			return old.expires, nil
+		}
+		next := &pending{idem: r.Idem, digest: sum, init: r.Init, user: r.User, oldGen: r.OldGen, newGen: r.NewGen,
+			expires: now.Add(c.s.cfg.Limits.PrepareTTL).Unix(),
+			body:    &stagedBody{policy: r.Policy, sealed: r.Sealed, pubs: r.Pubs, oprfKey: r.OPRFKey}}
+		if r.Init {
+			if next.user, err = c.s.newID(); err != nil {
+				return 0, err
+			}
+		}
+		if old != nil {
+			same := old.idem == r.Idem && old.digest == sum // and expired
+			if old.idem == r.Idem && !same || old.has(r.Idem) {
+				return 0, core.Errorf(core.Invalid, "ss-cc: prepare", "this idempotency key was used for other bytes: draw a new one")
+			}
+			next.version = old.version
+			if same {
+				next.user, next.past = old.user, old.past
+			} else if next.past, err = c.pastOf(ctx, old); err != nil {
+				return 0, err
+			}
+		}
+		if err = c.putPending(ctx, r.User, next); core.CodeOf(err) != core.Conflict || ctx.Err() != nil {
+			return next.expires, err
+		}
+	}
+}
+
+// repeats tells that the same request was staged and still is, or was committed.
+func (p *pending) repeats(idem protocol.ID, sum protocol.Hash, now int64) bool {
+	return p != nil && p.idem == idem && p.digest == sum && (p.done || p.expires > now)
 }
 
 func (p *pending) has(idem protocol.ID) bool {
@@ -264,18 +290,11 @@ func prepareDigest(r protocol.PrepareRequest) protocol.Hash {
 // proved by the signature at Commit.
 func (c *call) checkPrepare(ctx context.Context, u *user, r protocol.PrepareRequest) error {
 	const op = "ss-cc: prepare"
-	if !r.Init {
-		if err := c.changeable(u); err != nil {
-			return err
-		}
-	}
 	switch {
 	case r.Init != r.User.IsZero() || r.Init != (r.OldGen == 0):
 		return core.Errorf(core.Invalid, op, "an initialisation has no user and no old generation, a replacement has both")
 	case r.Idem.IsZero():
 		return core.Errorf(core.Invalid, op, "want an idempotency key")
-	case len(r.Policy) > protocol.MaxPolicy || len(r.Sealed) > protocol.MaxSealed:
-		return core.Errorf(core.TooLarge, op, "policy of %d bytes, sealed keys of %d: at most %d and %d", len(r.Policy), len(r.Sealed), protocol.MaxPolicy, protocol.MaxSealed)
 	case len(r.Sealed) == 0:
 		return core.Errorf(core.Invalid, op, "no sealed keys")
 	}
@@ -286,7 +305,7 @@ func (c *call) checkPrepare(ctx context.Context, u *user, r protocol.PrepareRequ
 	if why := c.unfit(p, r); why != "" {
 		return core.Errorf(core.Invalid, op, "%s", why)
 	}
-	for _, k := range []protocol.Point{r.Pubs.Sign, r.Pubs.Enc, p.PConf} {
+	for _, k := range []protocol.Point{r.Pubs.Sign, r.Pubs.Enc} {
 		if _, err := sm.ParsePoint(k[:]); err != nil {
 			return core.Errorf(core.Invalid, op, "a public key is no point of the curve")
 		}

@@ -27,17 +27,29 @@ var statusCodes = map[core.Code]codes.Code{
 	core.Timeout: codes.DeadlineExceeded, core.Usage: codes.InvalidArgument, core.Internal: codes.Internal,
 }
 
-// statusOut is err as a gRPC status with code, op, message and after as its
-// detail; causes stay here. The context's own errors get their codes.
-func statusOut(err error) error {
-	if err == nil {
-		return nil
+// ours gives a code to what is no error of core: the context's end, and what
+// gRPC says when the peer of a stream is gone.
+func ours(err error) error {
+	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
+		return core.Errorf(core.Canceled, "ss-cc", "the caller is gone")
+	}
+	if err == nil || core.CodeOf(err) != core.Internal {
+		return err
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		err = core.Errorf(core.Canceled, "ss-cc", "the caller gave up")
+		return core.Errorf(core.Canceled, "ss-cc", "the caller gave up")
 	case errors.Is(err, context.DeadlineExceeded):
-		err = core.Errorf(core.Timeout, "ss-cc", "the call took too long")
+		return core.Errorf(core.Timeout, "ss-cc", "the call took too long")
+	}
+	return err
+}
+
+// statusOut is err as a gRPC status with code, op, message and after as its
+// detail; causes stay here.
+func statusOut(err error) error {
+	if err == nil {
+		return nil
 	}
 	e := codec.Outward(err)
 	s := status.New(statusCodes[e.Code], e.Error())

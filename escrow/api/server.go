@@ -136,7 +136,7 @@ func (s *Server) stopping() bool {
 }
 
 func unknown(any, grpc.ServerStream) error {
-	return statusOut(core.Errorf(core.Unsupported, "ss-cc", "no such method"))
+	return core.Errorf(core.Unsupported, "ss-cc", "no such method")
 }
 
 // limitOf is the longest a method may take.
@@ -156,6 +156,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		if r := recover(); r != nil {
 			resp, err = nil, s.panicked(info.FullMethod)
 		}
+		err = ours(err)
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
@@ -168,6 +169,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		if r := recover(); r != nil {
 			err = s.panicked(info.FullMethod)
 		}
+		err = ours(err)
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
