@@ -182,6 +182,33 @@ func TestAttack27Bombs(t *testing.T) {
 	}
 }
 
+// Attack 27, planted: a compiler that multiplies out, and looks for minimal sets
+// and the cap only afterwards, would build this many products for the bombs
+// above, of which the real one sees truth tables of 2^16 bits.
+func TestAttack27MultiplyingOut(t *testing.T) {
+	of := func(k int, kids ...float64) float64 { // the k-th elementary symmetric sum
+		e := make([]float64, k+1)
+		e[0] = 1
+		for _, n := range kids {
+			for j := k; j > 0; j-- {
+				e[j] += e[j-1] * n
+			}
+		}
+		return e[k]
+	}
+	some := func(n int, v float64) []float64 { return slices.Repeat([]float64{v}, n) }
+	if n := of(8, some(16, 1)...); n != 12870 {
+		t.Fatalf("8 of 16 gives %v products, want 12870", n)
+	}
+	if n := of(5, some(5, 2)...); n != policy.MaxSets {
+		t.Fatalf("5 pairs give %v products, want the cap", n)
+	}
+	bomb := of(8, append(some(60, of(4, some(8, 1)...)+1), 1)...)
+	if bomb < 1e20 {
+		t.Errorf("the threshold bomb gives %v products: it would not stop a weak compiler", bomb)
+	}
+}
+
 // monotone returns the truth tables of all monotone functions of n variables.
 func monotone(n int) []uint32 {
 	fs := []uint32{0, 1}
