@@ -22,6 +22,7 @@ type auditor struct {
 	lost   uint32
 	closed bool
 	kick   chan struct{}
+	stop   chan struct{} // closed by close
 	ended  chan struct{}
 
 	// w is held by whoever writes: the run loop, a flush, open, rest.
@@ -44,7 +45,7 @@ const (
 )
 
 func newAuditor(s *Server) *auditor {
-	return &auditor{s: s, kick: make(chan struct{}, 1)}
+	return &auditor{s: s, kick: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 func (a *auditor) digest(k *keyring, id []byte) digest { return digestOf(k, id) }
@@ -103,9 +104,20 @@ func (a *auditor) add(e event, done chan error) bool {
 // run stores what gathers until close.
 func (a *auditor) run() {
 	defer close(a.ended)
-	for range a.kick {
-		if !a.s.cfg.FailClosed {
-			time.Sleep(auditLinger)
+	linger := auditLinger
+	if a.s.cfg.FailClosed {
+		linger = 0
+	}
+	for {
+		select {
+		case <-a.kick:
+		case <-a.stop:
+			return
+		}
+		select {
+		case <-time.After(linger):
+		case <-a.stop:
+			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 		a.w.Lock()
@@ -276,7 +288,7 @@ func (a *auditor) close() {
 			}
 		}
 		a.queue = nil
-		close(a.kick)
+		close(a.stop)
 	}
 	a.mu.Unlock()
 	if ended != nil {

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"github.com/keposs/keposs/core/protocol"
-	"github.com/keposs/keposs/core/secret"
 )
 
 // blobCache keeps opened blobs by the digest of their sealed form, which every
@@ -51,7 +50,7 @@ func (c *blobCache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.m {
-		secret.Zero(b.oprfKey)
+		b.wipe()
 	}
 	c.m, c.ring, c.next = map[protocol.Hash]*blob{}, nil, 0
 }

@@ -41,18 +41,24 @@ type SelfTestCase struct {
 	Run  func(ctx context.Context) error
 }
 
-// OPRF is the server's side of core/oprf. Keys are protocol.OPRFSize bytes,
-// lent. An element that is not canonical, not on the curve or the identity is
-// Invalid and costs no try.
+// OPRF is the server's side of core/oprf.
 type OPRF interface {
-	// Check refuses a bad blinded element before anything is counted.
+	// Check refuses a blinded element that is not canonical, not on the curve or
+	// the identity, before anything is counted.
 	Check(blinded protocol.Point) error
-	// Public returns the public key of key; a zero or oversize key is Invalid.
-	Public(key []byte) (protocol.Point, error)
+	// Key takes a key of protocol.OPRFSize bytes, lent; a zero or oversize one is
+	// Invalid.
+	Key(key []byte) (OPRFKey, error)
+}
+
+// OPRFKey is one user's key, ready to use and safe for concurrent use.
+type OPRFKey interface {
+	Public() protocol.Point
 	// Evaluate returns key·blinded.
-	Evaluate(key []byte, blinded protocol.Point) (protocol.Point, error)
-	// Prove returns the DLEQ proof c‖s that evaluated was made with key.
-	Prove(rand io.Reader, key []byte, blinded, evaluated protocol.Point) ([]byte, error)
+	Evaluate(blinded protocol.Point) (protocol.Point, error)
+	// EvaluateWithProof also returns the DLEQ proof c‖s that this key was used.
+	EvaluateWithProof(rand io.Reader, blinded protocol.Point) (protocol.Point, []byte, error)
+	Wipe()
 }
 
 // Limits bounds what peers may do. Rates are per replica and refill evenly;

@@ -181,6 +181,7 @@ type realm struct {
 	cfg   sscc.Config
 	*sscc.Server
 	kill string // step to die at; set while nothing runs
+	tok  sscc.Token
 	id   protocol.ID
 }
 

@@ -88,7 +88,9 @@ func (s *Server) Login(ctx context.Context, password *secret.Buffer) (Token, err
 func (s *Server) login(ctx context.Context, with SlotKind, what *secret.Buffer) (tok Token, err error) {
 	const op = "sscc: login"
 	if s.machine.Officer() == Locked {
-		s.tryUnlockOfficer(ctx)
+		if err := s.tryUnlockOfficer(ctx); err != nil {
+			return tok, err
+		}
 	}
 	if s.machine.Officer() == Admin { // another login replaces the session
 		_ = s.machine.endOfficer()
@@ -112,7 +114,7 @@ func (s *Server) login(ctx context.Context, with SlotKind, what *secret.Buffer) 
 		case g.ended:
 			refuse = core.Errorf(core.State, op, "this SS-CC was decommissioned")
 		case g.until > now:
-			refuse = &core.Error{Code: core.Locked, Op: op, Msg: "too many wrong passwords: wait", After: time.Duration(g.until-now) * time.Second}
+			refuse = tooMany(g.until - now)
 		default:
 			g.bad++
 			if g.bad >= s.cfg.Limits.LoginTries {
@@ -143,7 +145,7 @@ func (s *Server) login(ctx context.Context, with SlotKind, what *secret.Buffer) 
 		s.audit.note(ctx, event{kind: evLoginBad, code: core.Auth})
 		if g.until > now {
 			_ = s.machine.Fire(EvPasswordBad, GuardTriesGone)
-			return tok, &core.Error{Code: core.Locked, Op: op, Msg: "too many wrong passwords: wait", After: time.Duration(g.until-now) * time.Second}
+			return tok, tooMany(g.until - now)
 		}
 		_ = s.machine.Fire(EvPasswordBad, GuardTriesLeft)
 		cancel()
@@ -181,11 +183,21 @@ func (s *Server) before() Guard {
 	return GuardSealed
 }
 
-// tryUnlockOfficer leaves LOCKED once the durable wait is over (S-25, S-26).
-func (s *Server) tryUnlockOfficer(ctx context.Context) {
-	if b, err := s.loadBoot(ctx); err == nil && b != nil && b.guard.until <= s.now().Unix() {
-		_ = s.machine.Fire(EvWaitOver, s.before())
+// tryUnlockOfficer leaves LOCKED once the durable wait is over (S-25, S-26);
+// until then it is Locked.
+func (s *Server) tryUnlockOfficer(ctx context.Context) error {
+	b, err := s.loadBoot(ctx)
+	if err != nil {
+		return err
 	}
+	if now := s.now().Unix(); b != nil && b.guard.until > now {
+		return tooMany(b.guard.until - now)
+	}
+	return s.machine.Fire(EvWaitOver, s.before())
+}
+
+func tooMany(seconds int64) error {
+	return &core.Error{Code: core.Locked, Op: "sscc: login", Msg: "too many wrong passwords: wait", After: time.Duration(seconds) * time.Second}
 }
 
 // install opens the ring with root and makes it the one in use. The first

@@ -18,30 +18,24 @@ func (suite) Check(blinded protocol.Point) error {
 	return err
 }
 
-func (suite) Public(key []byte) (protocol.Point, error) {
-	k, err := oprf.NewKey(key)
-	if err != nil {
-		return protocol.Point{}, err
-	}
-	defer k.Wipe()
-	return k.PublicKey(), nil
-}
-
-func (suite) Evaluate(key []byte, blinded protocol.Point) (protocol.Point, error) {
-	k, err := oprf.NewKey(key)
-	if err != nil {
-		return protocol.Point{}, err
-	}
-	defer k.Wipe()
-	return oprf.Evaluate(k, blinded)
-}
-
-func (suite) Prove(rand io.Reader, key []byte, blinded, evaluated protocol.Point) ([]byte, error) {
+func (suite) Key(key []byte) (OPRFKey, error) {
 	k, err := oprf.NewKey(key)
 	if err != nil {
 		return nil, err
 	}
-	defer k.Wipe()
-	_, proof, err := oprf.EvaluateWithProof(rand, k, blinded)
-	return proof[:], err
+	return suiteKey{k}, nil
+}
+
+type suiteKey struct{ k *oprf.Key }
+
+func (k suiteKey) Public() protocol.Point { return k.k.PublicKey() }
+func (k suiteKey) Wipe()                  { k.k.Wipe() }
+
+func (k suiteKey) Evaluate(blinded protocol.Point) (protocol.Point, error) {
+	return oprf.Evaluate(k.k, blinded)
+}
+
+func (k suiteKey) EvaluateWithProof(rand io.Reader, blinded protocol.Point) (protocol.Point, []byte, error) {
+	e, proof, err := oprf.EvaluateWithProof(rand, k.k, blinded)
+	return e, proof[:], err
 }

@@ -345,16 +345,20 @@ func (c *call) checkOPRF(ctx context.Context, u *user, p *mf.Policy, r protocol.
 	if c.s.cfg.OPRF == nil {
 		return core.Errorf(core.Unsupported, op, "this SS-CC serves plain mode only")
 	}
-	key := r.OPRFKey
-	if len(key) == 0 && !r.Init {
+	var pub protocol.Point
+	if len(r.OPRFKey) == 0 && !r.Init {
 		b, err := c.current(ctx, u)
 		if err != nil {
 			return err
 		}
-		key = b.oprfKey
+		if b.key != nil {
+			pub = b.key.Public()
+		}
+	} else if k, err := c.s.cfg.OPRF.Key(r.OPRFKey); err == nil {
+		pub = k.Public()
+		k.Wipe()
 	}
-	pub, err := c.s.cfg.OPRF.Public(key)
-	if err != nil || pub != *p.Escrow.Realms[0].K {
+	if pub != *p.Escrow.Realms[0].K {
 		return core.Errorf(core.Invalid, op, "the oprf key is not the one the policy names")
 	}
 	return nil

@@ -3,6 +3,7 @@ package sscc
 import (
 	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/protocol"
+	"github.com/keposs/keposs/core/secret"
 )
 
 // userState is the state of a user's record. The zero value is refused.
@@ -198,6 +199,16 @@ type blob struct {
 	policy    []byte // empty once the keys are gone
 	sealed    []byte
 	oprfKey   []byte // empty in plain mode
+
+	key OPRFKey // of oprfKey, opened once when the blob is read
+}
+
+// wipe ends what a cached blob holds.
+func (b *blob) wipe() {
+	secret.Zero(b.oprfKey)
+	if b.key != nil {
+		b.key.Wipe()
+	}
 }
 
 func (b *blob) marshal() []byte {

@@ -191,9 +191,15 @@ func parseKeyring(b []byte) (*keyring, error) {
 	u.Raw(d[:])
 	u.Raw(k.base[:])
 	k.rev, k.newest = u.U64(), u.U16()
+	last := 0 // generations count from 1, in order
 	for range min(int(u.U8()), maxGens) {
 		g := u.U16()
 		u.Raw(master[:])
+		if int(g) <= last {
+			u.Fail()
+			break
+		}
+		last = int(g)
 		k.gens[g] = newSealKeys(master[:])
 	}
 	if !u.Done() || k.gens[k.newest] == nil {

@@ -61,13 +61,16 @@ func (s *Server) Evaluate(ctx context.Context, peer protocol.Peer, r protocol.Ev
 		if err != nil {
 			return err
 		}
-		if ans.Evaluated, err = s.cfg.OPRF.Evaluate(b.oprfKey, r.Blinded); err != nil {
-			return core.Errorf(core.Internal, op, "%w", err)
+		if b.key == nil {
+			return core.Errorf(core.Internal, op, "no oprf key in a hardened user's record")
 		}
 		if r.WantProof {
-			if ans.Proof, err = s.cfg.OPRF.Prove(s.cfg.Rand, b.oprfKey, r.Blinded, ans.Evaluated); err != nil {
-				return core.Errorf(core.Internal, op, "%w", err)
-			}
+			ans.Evaluated, ans.Proof, err = b.key.EvaluateWithProof(s.cfg.Rand, r.Blinded)
+		} else {
+			ans.Evaluated, err = b.key.Evaluate(r.Blinded)
+		}
+		if err != nil {
+			return core.Errorf(core.Internal, op, "%w", err)
 		}
 		ans.Sealed, ans.Seq = append([]byte(nil), b.sealed...), seq
 		ans.Tries, err = c.tries(ctx, u, r.Seen)
@@ -215,7 +218,7 @@ func (c *call) exhaust(u *user, ev **event) (*blob, bool, error) {
 // a repeated removal can be recognised.
 func (b *blob) emptied() *blob {
 	e := *b
-	e.policy, e.sealed, e.oprfKey = nil, nil, nil
+	e.policy, e.sealed, e.oprfKey, e.key = nil, nil, nil, nil
 	return &e
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/protocol"
+	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 )
 
@@ -238,6 +239,12 @@ func (s *Server) blob(ctx context.Context, k *keyring, u *user) (*blob, error) {
 	b, err := parseBlob(plain)
 	if err != nil {
 		return nil, err
+	}
+	secret.Zero(plain)
+	if len(b.oprfKey) > 0 && s.cfg.OPRF != nil {
+		if b.key, err = s.cfg.OPRF.Key(b.oprfKey); err != nil {
+			return nil, core.Errorf(core.Corrupt, "sscc", "a stored oprf key: %w", err)
+		}
 	}
 	s.blobs.put(u.hot.blobSum, b)
 	return b, nil

@@ -49,7 +49,7 @@ func Dial(ctx context.Context, p Peer) (*Conn, error) {
 	if p.Key == nil || p.Server.IsZero() || p.Realm.IsZero() || p.App.IsZero() || p.Device.IsZero() {
 		return nil, core.Errorf(core.Usage, op, "want realm, app, device, the device's key and SS-CC's identity key")
 	}
-	l, err := newLink(p.Endpoint, p.CA, maxMessage)
+	l, err := newLink(p.Endpoint, p.CA, maxAnswer)
 	if err != nil {
 		return nil, err
 	}

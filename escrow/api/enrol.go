@@ -23,7 +23,7 @@ func Enrol(ctx context.Context, t *Ticket, device protocol.ID, key sm.PublicKey)
 	if t.Key.Len() != ticketKeySize || t.ID.IsZero() || device.IsZero() || key.IsZero() {
 		return core.Errorf(core.Usage, op, "want a ticket with its key, a device id and a device key")
 	}
-	l, err := newLink(t.Endpoint, t.CA, maxMessage)
+	l, err := newLink(t.Endpoint, t.CA, maxAnswer)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,11 @@ import (
 // callTimeout bounds a call whose context has no deadline.
 const callTimeout = 30 * time.Second
 
-// maxMessage bounds a gRPC message: a sealed body with its ticket.
-const maxMessage = channel.MaxSealed + 4<<10
+// Bounds of gRPC messages: what is sealed, with its ticket.
+const (
+	maxRequest = channel.MaxRequest + 4<<10
+	maxAnswer  = channel.MaxAnswer + 4<<10
+)
 
 // maxAdminAnswer bounds what the administrator's desk answers.
 const maxAdminAnswer = 1 << 20
@@ -48,7 +51,7 @@ func newLink(endpoint, ca string, most int) (*link, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // repeating is the caller's: it knows the ids
 		grpc.WithStatsHandler(sentTracker{}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(maxRequest)),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithUserAgent("keposs"),

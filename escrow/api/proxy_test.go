@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -36,18 +35,25 @@ type balancer struct {
 
 func newBalancer(t testing.TB, s *station) *balancer {
 	t.Helper()
-	pool, cert := roots(t, s), pair(t, s)
-	cc, err := grpc.NewClient(s.addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "127.0.0.1"})))
-	s.must(err)
-	b := &balancer{to: wire.NewSessionClient(cc)}
+	cert := pair(t, s)
+	b := &balancer{}
+	b.move(s)
 	srv := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&cert)))
 	wire.RegisterSessionServer(srv, b)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
 	b.addr = l.Addr().String()
 	go func() { _ = srv.Serve(l) }()
-	t.Cleanup(func() { srv.Stop(); _ = cc.Close() })
+	t.Cleanup(srv.Stop)
 	return b
+}
+
+// move sends what follows to another replica.
+func (b *balancer) move(s *station) {
+	to := wire.NewSessionClient(s.bare())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.to = to
 }
 
 // phone is an enrolled device whose calls pass the balancer.
@@ -101,12 +107,12 @@ func (b *balancer) Call(ctx context.Context, r *wire.SealedRequest) (*wire.Seale
 	b.note(r.GetTicket(), r.GetSealed())
 	b.mu.Lock()
 	b.requests = append(b.requests, r)
-	up, down := b.up, b.down
+	up, down, to := b.up, b.down, b.to
 	b.mu.Unlock()
 	if up != nil {
 		up(r)
 	}
-	a, err := b.to.Call(ctx, r)
+	a, err := to.Call(ctx, r)
 	if err != nil {
 		return nil, err
 	}

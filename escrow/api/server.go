@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -78,13 +79,15 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(c.TLS.Clone())),
-		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleLimit, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPingAtLeast, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.UnknownServiceHandler(unknown),
 		experimental.BufferPool(newPool()),
+		// Workers keep their grown stacks: 12 us of 105 us CPU a call, both sides.
+		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
 	)
 	wire.RegisterSessionServer(s.grpc, &sessionService{s: s})
 	wire.RegisterEnrolmentServer(s.grpc, &enrolService{s: s})

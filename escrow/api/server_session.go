@@ -106,7 +106,7 @@ func notOurs() error {
 // Call opens a sealed request, serves it and seals the answer. Errors of the
 // service travel inside the sealed answer.
 func (x *sessionService) Call(ctx context.Context, r *wire.SealedRequest) (*wire.SealedAnswer, error) {
-	if n := len(r.GetTicket()); n == 0 || n > maxSessionTicket || len(r.GetSealed()) > channel.MaxSealed {
+	if n := len(r.GetTicket()); n == 0 || n > maxSessionTicket || len(r.GetSealed()) > channel.MaxRequest {
 		return nil, notOurs()
 	}
 	peer, material, _, err := x.s.core.Resume(ctx, r.GetTicket())

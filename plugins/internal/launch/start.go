@@ -70,6 +70,20 @@ func (p *Process) Close() {
 	_ = os.RemoveAll(p.dir)
 }
 
+// maxSocketBase leaves room for the three names that follow it: a unix socket's
+// path has at most 103 bytes on some systems, 107 on Linux.
+const maxSocketBase = 40
+
+// socketBase is the folder for sockets: temp, or /tmp where temp is too long.
+func socketBase(temp string) string {
+	if len(temp) > maxSocketBase {
+		if st, err := os.Stat("/tmp"); err == nil && st.IsDir() {
+			return "/tmp"
+		}
+	}
+	return temp
+}
+
 // Start starts the plugin and waits until it answers. ctx ends the attempt.
 // Errors: *StartError, or the context's.
 func Start(ctx context.Context, s Spec) (*Process, error) {
@@ -81,7 +95,7 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, errTimeout)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "keposs-") // 0700
+	dir, err := os.MkdirTemp(socketBase(os.TempDir()), "keposs-") // 0700
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: start: %w", s.Name, err)
 	}

@@ -32,8 +32,11 @@ const (
 	Overhead = seqSize + ivSize + macSize
 )
 
-// MaxSealed bounds a sealed request or answer in bytes.
-const MaxSealed = 128 << 10
+// Bounds of what is sealed, in bytes.
+const (
+	MaxRequest = 128 << 10
+	MaxAnswer  = 161 << 10
+)
 
 // A Keys holds the four keys of a session. Whoever made it wipes it; it is
 // read-only until then and safe for concurrent use. It never prints.
@@ -58,16 +61,17 @@ func (k *Keys) Wipe() {
 type direction struct {
 	name     string
 	enc, mac []byte
+	most     int
 }
 
 func (k *Keys) up() direction {
 	b := k.b.Bytes()
-	return direction{"request", b[:16], b[16:48]}
+	return direction{"request", b[:16], b[16:48], MaxRequest}
 }
 
 func (k *Keys) down() direction {
 	b := k.b.Bytes()
-	return direction{"answer", b[48:64], b[64:96]}
+	return direction{"answer", b[48:64], b[64:96], MaxAnswer}
 }
 
 // SealRequest seals plain, which is encrypted in place and so lost to the
@@ -121,8 +125,8 @@ func forged() error {
 }
 
 func (d direction) seal(rand io.Reader, seq uint64, request, plain []byte) ([]byte, error) {
-	if len(plain) > MaxSealed-Overhead {
-		return nil, core.Errorf(core.TooLarge, "channel: seal", "%d bytes, at most %d", len(plain), MaxSealed-Overhead)
+	if len(plain) > d.most-Overhead {
+		return nil, core.Errorf(core.TooLarge, "channel: seal", "%d bytes, at most %d", len(plain), d.most-Overhead)
 	}
 	out := make([]byte, seqSize+ivSize, Overhead+len(plain))
 	binary.BigEndian.PutUint64(out, seq)
@@ -138,7 +142,7 @@ func (d direction) seal(rand io.Reader, seq uint64, request, plain []byte) ([]by
 }
 
 func (d direction) open(sealed, request []byte) (uint64, []byte, error) {
-	if len(sealed) < Overhead || len(sealed) > MaxSealed {
+	if len(sealed) < Overhead || len(sealed) > d.most {
 		return 0, nil, forged()
 	}
 	seq := binary.BigEndian.Uint64(sealed)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/keposs/keposs/core"
@@ -39,7 +40,7 @@ func seal(t testing.TB, k *channel.Keys, seq uint64, text string) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	k := keys(t, 1)
-	for _, text := range []string{"", "a", string(bytes.Repeat([]byte{7}, channel.MaxSealed-channel.Overhead))} {
+	for _, text := range []string{"", "a", string(bytes.Repeat([]byte{7}, channel.MaxRequest-channel.Overhead))} {
 		req := seal(t, k, 9, text)
 		seq, got, err := k.OpenRequest(req)
 		if err != nil || seq != 9 || string(got) != text {
@@ -53,7 +54,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("answer of %d bytes: %v", len(text), err)
 		}
 	}
-	if _, err := k.SealRequest(rand.Reader, 1, make([]byte, channel.MaxSealed)); !errors.Is(err, core.TooLarge) {
+	if _, err := k.SealRequest(rand.Reader, 1, make([]byte, channel.MaxRequest)); !errors.Is(err, core.TooLarge) {
 		t.Errorf("too large: %v", err)
 	}
 	k.Wipe()
@@ -151,9 +152,12 @@ func TestLayout(t *testing.T) {
 	if want := layout("answer", key(48, 16), key(64, 32), req, "world"); !bytes.Equal(ans, want) {
 		t.Errorf("answer\n got %x\nwant %x", ans, want)
 	}
-	const golden = "0000000000000102a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"
-	if got := hex.EncodeToString(req[:24]); got != golden {
-		t.Errorf("head %s, want %s", got, golden)
+	file, err := os.ReadFile("../../testdata/v1/sealed.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := "request " + hex.EncodeToString(req) + "\nanswer " + hex.EncodeToString(ans) + "\n"; got != string(file) {
+		t.Errorf("version 1 changed:\n%s", got)
 	}
 }
 

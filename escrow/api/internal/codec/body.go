@@ -32,7 +32,7 @@ func MarshalRequest(m Method, v any) ([]byte, error) {
 		size += len(r.Policy) + len(r.Sealed) + len(r.OPRFKey)
 	}
 	known := true
-	b, err := pack(op, []byte{Version, byte(m)}, size, func(c *coder) { known = fields(c, v) })
+	b, err := pack(op, []byte{Version, byte(m)}, size, MaxRequest, func(c *coder) { known = fields(c, v) })
 	if err == nil && !known {
 		return nil, core.Errorf(core.Usage, op, "no such message")
 	}
@@ -43,7 +43,7 @@ func MarshalRequest(m Method, v any) ([]byte, error) {
 // method's request; its byte slices are copies. Errors: Unsupported for another
 // version or an unknown method, Invalid.
 func ParseRequest(b []byte) (m Method, v any, err error) {
-	m, b, err = head(b)
+	m, b, err = head(b, MaxRequest)
 	if err != nil {
 		return m, nil, err
 	}
@@ -57,9 +57,9 @@ func ParseRequest(b []byte) (m Method, v any, err error) {
 	return m, v, nil
 }
 
-func head(b []byte) (Method, []byte, error) {
-	if len(b) < 2 || len(b) > MaxBody {
-		return 0, nil, core.Errorf(core.Invalid, "wire", "a body of %d bytes, want 2 to %d", len(b), MaxBody)
+func head(b []byte, most int) (Method, []byte, error) {
+	if len(b) < 2 || len(b) > most {
+		return 0, nil, core.Errorf(core.Invalid, "wire", "a body of %d bytes, want 2 to %d", len(b), most)
 	}
 	if b[0] != Version {
 		return 0, nil, core.Errorf(core.Unsupported, "wire", "a body of version %d, want %d", b[0], Version)
@@ -87,7 +87,7 @@ func MarshalAnswer(m Method, v any) ([]byte, error) {
 		size += len(r.Sealed) + 20*len(r.Tries.Since)
 	}
 	known := true
-	b, err := pack(op, []byte{Version, byte(m), outcomeOK}, size, func(c *coder) { known = fields(c, v) })
+	b, err := pack(op, []byte{Version, byte(m), outcomeOK}, size, MaxAnswer, func(c *coder) { known = fields(c, v) })
 	if err == nil && !known {
 		return nil, core.Errorf(core.Usage, op, "no such message")
 	}
@@ -98,7 +98,7 @@ func MarshalAnswer(m Method, v any) ([]byte, error) {
 // only code, op, message and after travel. Codes outside the list are Internal.
 func MarshalError(m Method, err error) []byte {
 	e := Outward(err)
-	b, _ := pack("wire", []byte{Version, byte(m), outcomeError}, slack+MaxMsg, func(c *coder) { fields(c, e) }) // Outward keeps every rule
+	b, _ := pack("wire", []byte{Version, byte(m), outcomeError}, slack+MaxMsg, MaxAnswer, func(c *coder) { fields(c, e) }) // Outward keeps every rule
 	return b
 }
 
@@ -106,7 +106,7 @@ func MarshalError(m Method, err error) []byte {
 // answer, or the peer's error. Errors of its own are Invalid and Unsupported
 // with ok false; then the answer means nothing.
 func ParseAnswer(want Method, b []byte) (v any, peer *core.Error, err error) {
-	m, b, err := head(b)
+	m, b, err := head(b, MaxAnswer)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,9 +17,12 @@ import (
 // Version is the first byte of every body.
 const Version = 1
 
-// Bounds of a body in bytes and of lists in items.
+// Bounds of a body in bytes and of lists in items. The largest answer is a
+// policy beside 4096 tries.
 const (
-	MaxBody  = 127 << 10
+	MaxRequest = 127 << 10
+	MaxAnswer  = 160 << 10
+
 	maxSince = 4096
 	maxReads = 8
 	maxText  = 255
@@ -201,14 +204,14 @@ func list[T any](c *coder, v *[]T, most int, what string, item func(*T)) {
 
 // pack appends what describe packs to head in a buffer of size bytes, which
 // never grows, so that no copy of a dealt key is left behind.
-func pack(op string, head []byte, size int, describe func(*coder)) ([]byte, error) {
+func pack(op string, head []byte, size, most int, describe func(*coder)) ([]byte, error) {
 	c := &coder{p: &enc.Packer{B: append(make([]byte, 0, len(head)+size), head...)}}
 	describe(c)
 	if c.why != "" {
 		return nil, core.Errorf(core.Invalid, op, "%s", c.why)
 	}
-	if len(c.p.B) > MaxBody {
-		return nil, core.Errorf(core.TooLarge, op, "%d bytes, at most %d", len(c.p.B), MaxBody)
+	if len(c.p.B) > most {
+		return nil, core.Errorf(core.TooLarge, op, "%d bytes, at most %d", len(c.p.B), most)
 	}
 	return c.p.B, nil
 }

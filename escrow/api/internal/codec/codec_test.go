@@ -223,6 +223,28 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// The largest request and answer the rules allow fit.
+func TestLargestFit(t *testing.T) {
+	big := tries()
+	big.Since = make([]protocol.SeqTag, 4096)
+	big.Held = make([]protocol.HeldTry, protocol.MaxHeld)
+	b, err := codec.MarshalAnswer(codec.Policy, &protocol.PolicyAnswer{Policy: make([]byte, protocol.MaxPolicy), Tries: big})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := codec.ParseAnswer(codec.Policy, b); err != nil {
+		t.Error(err)
+	}
+	b, err = codec.MarshalRequest(codec.Prepare, &protocol.PrepareRequest{Init: true, Idem: id(1), Policy: make([]byte, protocol.MaxPolicy),
+		Sealed: make([]byte, protocol.MaxSealed), OPRFKey: make([]byte, protocol.OPRFSize)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := codec.ParseRequest(b); err != nil {
+		t.Error(err)
+	}
+}
+
 // A length field cannot make the parser take memory: 2^32−1 bytes and 65535
 // items are refused by their bound.
 func TestLengthsBeforeMemory(t *testing.T) {

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/keposs/keposs/core"
+)
+
+// Config is config.toml. Unknown names are refused: a misspelt limit must not
+// silently be no limit.
+type Config struct {
+	Version int      `toml:"version"`    // 1
+	Listen  string   `toml:"listen"`     // address and port of the listener
+	Hosts   []string `toml:"hosts"`      // names and addresses in the certificate; the first stands in tickets
+	Log     string   `toml:"log"`        // debug, info, warn, error
+	Drain   string   `toml:"drain"`      // how long requests under way may take at the end
+	Head    string   `toml:"audit_head"` // file that keeps the head of the audit log outside the backend; "" = in the folder
+	Backend Store    `toml:"backend"`
+}
+
+// Store names the storage backend. A secret setting x is never written here:
+// x_file names the file that holds it.
+type Store struct {
+	Name     string            `toml:"name"`
+	Settings map[string]string `toml:"settings"`
+}
+
+// DefaultListen is loopback: an operator opens SS-CC to others on purpose.
+const DefaultListen = "127.0.0.1:7443"
+
+// DefaultHosts are in the certificate when Init is told no others.
+var DefaultHosts = []string{"localhost", "127.0.0.1", "::1"}
+
+// DefaultDrain is how long requests under way may take when SS-CC ends.
+const DefaultDrain = 10 * time.Second
+
+func (c *Config) fill() {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if len(c.Hosts) == 0 {
+		c.Hosts = DefaultHosts
+	}
+	if c.Log == "" {
+		c.Log = "info"
+	}
+	if c.Drain == "" {
+		c.Drain = DefaultDrain.String()
+	}
+	if c.Backend.Name == "" {
+		c.Backend.Name = "badger"
+	}
+}
+
+// check refuses what no start could make good.
+func (c *Config) check() error {
+	const op = "ss-cc: configuration"
+	if c.Version != 1 {
+		return core.Errorf(core.Unsupported, op, "version %d, want 1", c.Version)
+	}
+	if _, err := net.ResolveTCPAddr("tcp", c.Listen); err != nil {
+		return core.Errorf(core.Usage, op, "listen %q: want address:port", c.Listen)
+	}
+	for _, h := range c.Hosts {
+		if h == "" || strings.ContainsAny(h, " /:") && net.ParseIP(h) == nil {
+			return core.Errorf(core.Usage, op, "host %q: want a name or an address without a port", h)
+		}
+	}
+	if _, err := logLevel(c.Log); err != nil {
+		return err
+	}
+	if d, err := time.ParseDuration(c.Drain); err != nil || d < 0 || d > time.Hour {
+		return core.Errorf(core.Usage, op, "drain %q: want a duration up to 1h", c.Drain)
+	}
+	return nil
+}
+
+func (c *Config) drain() time.Duration {
+	d, _ := time.ParseDuration(c.Drain) // check saw it
+	return d
+}
+
+// configHead explains the file to whoever opens it.
+const configHead = `# SS-CC's configuration, read when ` + "`keposs ss-cc serve`" + ` starts.
+# docs/operations.md explains every line.
+`
+
+// head is where the audit log's head is kept.
+func (f Folder) head(c *Config) string {
+	if c.Head != "" {
+		return c.Head
+	}
+	return f.path(headFile)
+}
+
+func (c *Config) marshal() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(configHead)
+	e := toml.NewEncoder(&b)
+	e.Indent = ""
+	if err := e.Encode(c); err != nil {
+		return nil, core.Errorf(core.Internal, "ss-cc: configuration", "%w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// loadConfig reads config.toml; State when the folder was never set up.
+func (f Folder) loadConfig(op string) (*Config, error) {
+	b, err := f.read(op, configFile)
+	if core.CodeOf(err) == core.NotFound {
+		return nil, f.missing(op)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{}
+	meta, err := toml.Decode(string(b), c)
+	if err != nil {
+		return nil, core.Errorf(core.Invalid, op, "%s: %w", f.path(configFile), err)
+	}
+	if more := meta.Undecoded(); len(more) > 0 {
+		return nil, core.Errorf(core.Invalid, op, "%s: unknown setting %q", f.path(configFile), more[0].String())
+	}
+	c.fill()
+	return c, c.check()
+}
+
+// ParseSettings reads a backend's settings: a flat TOML table of names and
+// values.
+func ParseSettings(b []byte) (map[string]string, error) {
+	const op = "ss-cc: backend settings"
+	var table map[string]any
+	if _, err := toml.Decode(string(b), &table); err != nil {
+		return nil, core.Errorf(core.Invalid, op, "%w", err)
+	}
+	out := map[string]string{}
+	for name, v := range table {
+		switch v := v.(type) {
+		case string:
+			out[name] = v
+		case int64:
+			out[name] = strconv.FormatInt(v, 10)
+		case bool, float64:
+			out[name] = fmt.Sprint(v)
+		default:
+			return nil, core.Errorf(core.Invalid, op, "%s: want a text, a number, true or false", name)
+		}
+	}
+	return out, nil
+}
