@@ -71,6 +71,21 @@ func (m *Module) PlanChange(ctx context.Context, req ChangeRequest, o OpenOption
 	return pl, err
 }
 
+// Policy reads the policy in force (uncounted), held against the trust record.
+// It is public; treat it as read-only.
+func (m *Module) Policy(ctx context.Context) (*mf.Policy, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.bound() {
+		return nil, core.Errorf(core.State, "mstcc: policy", "not initialised: run init first")
+	}
+	a, err := m.policyFor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.checked.Policy, nil
+}
+
 // plan turns a request into a change of p opened with the labels of opened.
 func (m *Module) plan(ctx context.Context, p *mf.Policy, req ChangeRequest, opened []string) (mf.Change, *ChangePlan, error) {
 	ch := mf.Change{Tree: req.Tree, Replace: req.Replace, KDF: req.KDF}

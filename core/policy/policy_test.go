@@ -124,6 +124,31 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestWithout(t *testing.T) {
+	for _, c := range []struct{ text, label, want string }{
+		{"pin & (face | fingerprint)", "face", "fingerprint & pin"},
+		{"2 of (pin, gesture, face)", "face", "gesture & pin"},
+		{"2 of (pin, gesture, face, token)", "face", "2 of (gesture, pin, token)"},
+		{"pin & gesture", "gesture", "pin"},
+		{"(pin & face) | (gesture & face)", "face", "gesture | pin"},
+	} {
+		tree, err := policy.Parse(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tree.Without(c.label)
+		if err != nil || got.String() != c.want {
+			t.Errorf("%s without %s: %s, %v; want %s", c.text, c.label, got, err, c.want)
+		}
+	}
+	one, _ := policy.Parse("pin")
+	for _, l := range []string{"pin", "face"} {
+		if _, err := one.Without(l); !errors.Is(err, core.Usage) {
+			t.Errorf("pin without %s: %v, want usage", l, err)
+		}
+	}
+}
+
 // Attack 27: bombs are refused quickly, whatever their shape.
 func TestAttack27Bombs(t *testing.T) {
 	pairs := func(n int) string { // n pairs of alternatives: 2^n sets
