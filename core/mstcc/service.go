@@ -175,14 +175,17 @@ func (m *Module) service(ctx context.Context, flow, text string, o OpenOptions, 
 	if err := m.machine.Fire(EvServiceReady, GuardPPDAccepted); err != nil {
 		return out, err
 	}
-	if err := m.run(a, use); err != nil {
-		return out, err
-	}
+	runErr := m.run(a, use)
+	// What was entered was right, also where what it should serve fails: damaged
+	// sealed keys, an altered ciphertext. Such a try must not stay counted.
 	conf, err := a.opened.ConfirmKey()
 	if err == nil {
 		later, err = m.queueConfirm(a, conf)
 	}
 	a.wipe()
+	if runErr != nil {
+		return out, runErr
+	}
 	if err != nil {
 		_ = m.machine.Fire(EvHardFault, GuardNone)
 		return out, err

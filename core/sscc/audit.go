@@ -2,6 +2,7 @@ package sscc
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -124,13 +125,26 @@ func (a *auditor) run() {
 		err := a.drain(ctx, false)
 		a.w.Unlock()
 		cancel()
-		if err != nil {
+		if errors.Is(err, errOldRing) {
+			go a.follow()
+		} else if err != nil {
 			a.s.cfg.Logger.Error("audit log", "err", err.Error())
 		}
 		if again := err != nil || a.pending(); again {
 			time.AfterFunc(headEvery, a.wake)
 		}
 	}
+}
+
+// follow takes a newer key ring into use. It waits for the requests under way,
+// which may wait for the run loop: hence beside it.
+func (a *auditor) follow() {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err := a.s.refresh(ctx); err != nil {
+		a.s.cfg.Logger.Error("audit log", "err", err.Error())
+	}
+	a.wake()
 }
 
 func (a *auditor) wake() {

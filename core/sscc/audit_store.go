@@ -182,6 +182,11 @@ func (a *auditor) append(ctx context.Context, batch []queued) error {
 		if err != nil {
 			return err
 		}
+		if next.version == 0 {
+			if err := a.s.ringIs(ctx, a.keys.rev); err != nil {
+				return err
+			}
+		}
 		m := core.Mutation{Key: a.keys.partKey(next.number), Expect: next.version, Op: core.OpPut, ReqID: a.s.reqID()}
 		if m.Hot, err = a.keys.seal(a.s.cfg.Rand, kindAudit, m.Key, uint64(next.version)+1, next.marshal()); err != nil {
 			return err

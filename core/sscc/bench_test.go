@@ -1,7 +1,10 @@
 package sscc_test
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sm"
@@ -100,4 +103,55 @@ func BenchmarkExchange(b *testing.B) {
 		}
 		x.Wipe()
 	}
+}
+
+// BenchmarkGroup is 128 users at once over an engine that takes 2 ms to make a
+// batch durable: how many tries ride on one batch.
+func BenchmarkGroup(b *testing.B) {
+	t := &testing.T{}
+	r := newRealm(t, func(c *sscc.Config) { c.Limits.TriesPerMinute = 255 })
+	b.Cleanup(func() { _ = r.Close() })
+	p := r.phone(r.app(sscc.AppRequest{Limit: 10}))
+	const clients = 128
+	as := make([]*account, clients)
+	for i := range as {
+		as[i] = p.account(protocol.ModePlain)
+	}
+	r.b.latency = 2 * time.Millisecond
+	r.b.mu.Lock()
+	commits, batches := r.b.commits, r.b.batches
+	r.b.mu.Unlock()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	for _, a := range as {
+		wg.Go(func() {
+			var es []protocol.SeqTag
+			var seen protocol.Seen
+			for left.Add(-1) >= 0 {
+				if len(es) == 8 {
+					if _, err := r.Confirm(bg, a.peer, a.confirm(es...)); err != nil {
+						b.Error(err)
+						return
+					}
+					es = nil
+					r.clock.move(time.Minute)
+				}
+				ans, err := r.Fetch(bg, a.peer, protocol.FetchRequest{User: a.user, Gen: 1, Attempt: newID(), Seen: seen})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				es = held(ans.Tries)
+				seen = protocol.Seen{Seq: ans.Tries.Seq, Head: ans.Tries.Head}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	b.ReportMetric(float64(r.b.commits-commits)/float64(r.b.batches-batches), "commits/batch")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tries/s")
 }

@@ -78,6 +78,7 @@ type Limits struct {
 	LoginDelay     time.Duration // after each wrong password
 	DestroyWait    time.Duration // destroy waits this long after the last answered try
 	MinPassword    int           // bytes of an administrator's password
+	RotateGrace    time.Duration // old keys live on so long at the end of a rotation with replicas
 }
 
 // DefaultLimits is what zero fields become.
@@ -86,7 +87,7 @@ func DefaultLimits() Limits {
 		Tries: 5, TriesPerMinute: 30, AppRate: 2000, DeviceRate: 100, PolicyRate: 20, Burst: 2,
 		PrepareTTL: 24 * time.Hour, TicketTTL: 7 * 24 * time.Hour, OfficerTTL: time.Hour,
 		LoginTries: 5, LoginWait: time.Minute, LoginDelay: 500 * time.Millisecond,
-		DestroyWait: time.Minute, MinPassword: 10,
+		DestroyWait: time.Minute, MinPassword: 10, RotateGrace: 30 * time.Second,
 	}
 }
 
@@ -108,6 +109,7 @@ func (l Limits) withDefaults() Limits {
 		OfficerTTL: pick(l.OfficerTTL, d.OfficerTTL), LoginTries: pick(l.LoginTries, d.LoginTries),
 		LoginWait: pick(l.LoginWait, d.LoginWait), LoginDelay: pick(l.LoginDelay, d.LoginDelay),
 		DestroyWait: pick(l.DestroyWait, d.DestroyWait), MinPassword: pick(l.MinPassword, d.MinPassword),
+		RotateGrace: pick(l.RotateGrace, d.RotateGrace),
 	}
 }
 

@@ -66,7 +66,10 @@ func (s *Server) Status(ctx context.Context, peer protocol.Peer, r protocol.Stat
 		if err != nil {
 			return err
 		}
-		ans = protocol.StatusAnswer{Gen: u.hot.gen, Mode: u.hot.mode, AutoSeal: s.auto.Load(), ServerNow: s.now().Unix()}
+		ans = protocol.StatusAnswer{Gen: u.hot.gen, Mode: u.hot.mode, ServerNow: s.now().Unix()}
+		if ans.AutoSeal, err = s.autoSeal(ctx); err != nil {
+			return err
+		}
 		if ans.Tries, err = c.tries(ctx, u, r.Seen); err != nil {
 			return err
 		}

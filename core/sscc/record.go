@@ -180,13 +180,6 @@ func (h *hot) room() (full bool) {
 	return false
 }
 
-// clone is an independent copy.
-func (h *hot) clone() *hot {
-	c := *h
-	c.entries = append([]entry(nil), h.entries...)
-	return &c
-}
-
 // blob is what SS-CC keeps for a user beside the counter, version 1.
 type blob struct {
 	app, user protocol.ID

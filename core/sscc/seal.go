@@ -95,6 +95,8 @@ type keyring struct {
 	rev      uint64 // raised by every change of the ring
 
 	indexKey, challengeKey, auditKey, officerKey [32]byte
+
+	stateKey core.Key // of the realm's state, read in every request
 }
 
 const maxGens = 8
@@ -141,6 +143,7 @@ func (k *keyring) derive() {
 	}{{&k.indexKey, "index"}, {&k.challengeKey, "challenge"}, {&k.auditKey, "audit"}, {&k.officerKey, "officer"}} {
 		*d.to = sm.HMAC(k.base[:], enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str(d.label)))
 	}
+	k.stateKey = k.index(enc.Str("state"))
 }
 
 func (k *keyring) wipe() {

@@ -2,6 +2,8 @@ package sscc
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -30,10 +32,11 @@ type Server struct {
 	root *secret.Buffer
 	// wasServing is the serving region before the officer came.
 	wasServing atomic.Bool
-	auto       atomic.Bool
-	freeze     atomic.Uint32
-	now        func() time.Time
-	users      locks
+	// freeze is the realm's freeze count as of version stateSeen of its state.
+	freeze    atomic.Uint32
+	stateSeen atomic.Uint64
+	now       func() time.Time
+	users     locks
 }
 
 // New checks c and returns a Server in OFF.
@@ -196,11 +199,26 @@ func (s *Server) wipeLocked() {
 	s.root.Wipe()
 	s.root = nil
 	s.blobs.clear()
+	s.stateSeen.Store(0)
 }
 
-// holding runs fn with the key ring, which stays valid until fn returns.
-// State while SEALED.
+// holding runs fn with the key ring, which stays valid until fn returns. State
+// while SEALED. When fn meets a record of a newer ring, that ring is taken into
+// use and fn runs again: a rotation went on at another replica.
 func (s *Server) holding(fn func(k *keyring) error) error {
+	err := s.hold(fn)
+	if !errors.Is(err, errOldRing) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err := s.refresh(ctx); err != nil {
+		return err
+	}
+	return s.hold(fn)
+}
+
+func (s *Server) hold(fn func(k *keyring) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.keys == nil {
@@ -225,7 +243,8 @@ func (s *Server) Health(ctx context.Context) error {
 
 // locks serialises the requests of one user inside this replica. It is no
 // truth, only good manners: without it they would lose compare-and-sets to
-// each other.
-type locks [64]sync.Mutex
+// each other. There are many, so that few users share one: whoever holds a lock
+// waits for the disk.
+type locks [4096]sync.Mutex
 
-func (l *locks) of(key core.Key) *sync.Mutex { return &l[key[0]&63] }
+func (l *locks) of(key core.Key) *sync.Mutex { return &l[binary.BigEndian.Uint16(key)&4095] }

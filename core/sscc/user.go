@@ -149,9 +149,9 @@ func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id pr
 	})
 }
 
-// admit reads app, device and user at once.
+// admit reads app, device, user and the realm's freeze count at once.
 func (c *call) admit(ctx context.Context) (*user, error) {
-	recs, err := c.s.store.get(ctx, true, c.k.appKey(c.peer.App), c.k.deviceKey(c.peer.App, c.peer.Device), c.key)
+	recs, err := c.s.store.get(ctx, true, c.k.appKey(c.peer.App), c.k.deviceKey(c.peer.App, c.peer.Device), c.key, c.k.stateKey)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +165,9 @@ func (c *call) admit(ctx context.Context) (*user, error) {
 	}
 	u, err := c.s.openUser(c.k, recs[2])
 	if err != nil {
+		return nil, err
+	}
+	if err := c.s.learnState(c.k, recs[3]); err != nil {
 		return nil, err
 	}
 	if ad.version == 0 || dd.version == 0 {

@@ -64,6 +64,17 @@ func BenchmarkCall(b *testing.B) {
 			}
 		})
 	}
+	b.Run("evaluate again", func(b *testing.B) { // one attempt repeated: all but the durable count
+		pol, err := c.Policy(bg, protocol.PolicyRequest{User: user.User})
+		s.must(err)
+		e := newKey(b).Public().Compressed()
+		q := protocol.EvaluateRequest{User: user.User, Gen: pol.Gen, Attempt: newID(), Blinded: e}
+		for b.Loop() {
+			if _, err := c.Evaluate(bg, q); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("key exchange", func(b *testing.B) { // TLS handshake included
 		for b.Loop() {
 			d, err := api.Dial(bg, p.peer)

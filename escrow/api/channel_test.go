@@ -190,7 +190,12 @@ func TestWrongServer(t *testing.T) {
 	check("nobody there", func(q *api.Peer) { q.Endpoint = "127.0.0.1:1" }, core.Unavailable, "no connection")
 	check("no device key", func(q *api.Peer) { q.Key = nil }, core.Usage, "key")
 
-	_, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: roots(t, s), ServerName: "127.0.0.1", MaxVersion: tls.VersionTLS12})
+	both := p.peer // an authority is replaced with overlap
+	both.CA = string(other.cert.CAPEM) + string(s.cert.CAPEM)
+	c, err := api.Dial(bg, both)
+	s.must(err)
+	s.must(c.Close())
+	_, err = tls.Dial("tcp", s.addr, &tls.Config{RootCAs: roots(t, s), ServerName: "127.0.0.1", MaxVersion: tls.VersionTLS12})
 	if err == nil {
 		t.Error("TLS 1.2 was accepted")
 	}

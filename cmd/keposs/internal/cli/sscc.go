@@ -240,7 +240,11 @@ func ssccStatus(e *Env) *cobra.Command {
 				return err
 			}
 			defer a.Close()
-			return e.reportState(ctx, a, where)
+			err = e.reportState(ctx, a, where)
+			if core.CodeOf(err) == core.Unavailable && at.endpoint == "" { // it was killed
+				return e.reportStopped()
+			}
+			return err
 		},
 	}
 	at.register(c)

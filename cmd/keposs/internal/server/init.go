@@ -165,5 +165,21 @@ func (f Folder) newCore(c *Config, b core.Backend, log *slog.Logger) (*sscc.Serv
 	if err != nil {
 		return nil, err
 	}
-	return sscc.New(sscc.Config{Backend: b, KDF: slow, Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c))})
+	return sscc.New(sscc.Config{Backend: b, KDF: slow, Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe(log)})
+}
+
+// observe logs every operation at debug, and what an operator must see to at
+// warn. Neither holds an id.
+func observe(log *slog.Logger) func(op string, code core.Code, took time.Duration) {
+	return func(op string, code core.Code, took time.Duration) {
+		level, text := slog.LevelDebug, "ok"
+		if code != core.Unknown {
+			text = code.String()
+		}
+		switch code {
+		case core.Internal, core.Corrupt, core.Integrity, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced:
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "operation", "op", op, "code", text, "ms", float64(took.Microseconds())/1000)
+	}
 }
