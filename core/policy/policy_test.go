@@ -27,6 +27,7 @@ func TestParseCanonical(t *testing.T) {
 		{"any(face & pin, pin & face)", "face & pin"},
 		{"2 of (pin & face, gesture, fingerprint | iris)", "2 of (gesture, fingerprint | iris, face & pin)"},
 		{"all(pin)\n&\tany(face)", "face & pin"},
+		{"2 of (a & c, x1 & a, 0b)", "2 of (0b, a & c, a & x1)"},
 	} {
 		tree, err := policy.Parse(c.in)
 		if err != nil {
@@ -39,6 +40,19 @@ func TestParseCanonical(t *testing.T) {
 		again, err := policy.Parse(tree.String())
 		if err != nil || !again.Equal(tree) {
 			t.Errorf("%q: canonical text does not parse back: %v", c.in, err)
+		}
+	}
+}
+
+// Items of a threshold that share a factor are not repeats of each other, in
+// whatever order maps give their labels.
+func TestSharedFactorIsNoRepeat(t *testing.T) {
+	for range 200 {
+		if _, err := policy.Parse("2 of (a & c, x1 & a, 0b)"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := policy.Parse("2 of (a & c, c & a, 0b)"); err == nil {
+			t.Fatal("a repeat was taken")
 		}
 	}
 }
