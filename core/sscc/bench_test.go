@@ -135,7 +135,6 @@ func BenchmarkGroup(b *testing.B) {
 						b.Error(err)
 						return
 					}
-					es = nil
 					r.clock.move(time.Minute)
 				}
 				ans, err := r.Fetch(bg, a.peer, protocol.FetchRequest{User: a.user, Gen: 1, Attempt: newID(), Seen: seen})

@@ -21,6 +21,20 @@
 //   - a lost compare-and-set is retried inside (I3)
 //   - a confirmation is looked at before the limit (I4)
 //
+// # Log
+//
+// The audit log is one SM3 chain for the realm, its head signed by SS-CC's
+// identity key and kept outside the backend too (Config.Heads): a backend that
+// was rolled back freezes every user it holds. Events are stored in the
+// background within a fraction of a second; with Config.FailClosed no answer
+// leaves before its event is durable.
+//
+// # Keys
+//
+// The root key is wrapped by the administrator's password and, as he allows, by
+// a backup password and a key file. It wraps the key ring: the identity key and
+// the generations of record keys, which RotateKeys replaces while SS-CC serves.
+//
 // # Life
 //
 // The state table of requirement part 10 (table.go) drives a Machine of two

@@ -1,6 +1,7 @@
 package sscc_test
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -327,6 +328,83 @@ func TestUniformRefusal(t *testing.T) {
 	r.admin(func(tok sscc.Token) { r.must(r.RevokeApp(bg, tok, app)) })
 	_, err := a.fetch()
 	want(t, err, core.Refused)
+}
+
+// Who is refused costs the backend the same reads, whatever the reason (I8).
+func TestRefusalsReadAlike(t *testing.T) {
+	r := newRealm(t)
+	app := r.app(sscc.AppRequest{})
+	a := r.phone(app).account(protocol.ModeHardened)
+	foreign, revoked, gone := r.phone(app), r.phone(app), r.phone(r.app(sscc.AppRequest{Name: "gone"}))
+	mine := revoked.account(protocol.ModeHardened)
+	r.admin(func(tok sscc.Token) {
+		r.must(r.RevokeDevice(bg, tok, app, revoked.peer.Device))
+		r.must(r.RevokeApp(bg, tok, gone.peer.App))
+	})
+	r.verify()
+	ask := map[string]func(p protocol.Peer, u protocol.ID) error{
+		"fetch": func(p protocol.Peer, u protocol.ID) error {
+			_, err := r.Fetch(bg, p, protocol.FetchRequest{User: u, Gen: 1, Attempt: newID()})
+			return err
+		},
+		"policy": func(p protocol.Peer, u protocol.ID) error {
+			_, err := r.Policy(bg, p, protocol.PolicyRequest{User: u})
+			return err
+		},
+		"status": func(p protocol.Peer, u protocol.ID) error {
+			_, err := r.Status(bg, p, protocol.StatusRequest{User: u})
+			return err
+		},
+		"confirm": func(p protocol.Peer, u protocol.ID) error {
+			_, err := r.Confirm(bg, p, protocol.ConfirmRequest{User: u, Gen: 1, Entries: []protocol.SeqTag{{Seq: 1}}})
+			return err
+		},
+		"unbind": func(p protocol.Peer, u protocol.ID) error {
+			return r.Unbind(bg, p, protocol.RemoveRequest{User: u, Gen: 1})
+		},
+	}
+	for op, fn := range ask {
+		var first []int
+		for name, c := range map[string]struct {
+			peer protocol.Peer
+			user protocol.ID
+		}{
+			"unknown user": {a.peer, newID()}, "foreign user": {foreign.peer, a.user}, "revoked device": {revoked.peer, mine.user},
+			"revoked app": {gone.peer, a.user}, "unknown device": {protocol.Peer{App: app, Device: newID()}, a.user},
+		} {
+			r.b.mu.Lock()
+			r.b.reads = nil
+			r.b.mu.Unlock()
+			want(t, fn(c.peer, c.user), core.Refused)
+			r.b.mu.Lock()
+			got := r.b.reads
+			r.b.mu.Unlock()
+			if first == nil {
+				first = got
+			}
+			if !slices.Equal(got, first) {
+				t.Errorf("%s, %s: reads %v, others %v", op, name, got, first)
+			}
+		}
+	}
+	// The recovery's checks read alike for a user there is and one there is not.
+	var reads [2][]int
+	for i, u := range []protocol.ID{a.user, newID()} {
+		b := *a
+		b.phone, b.user = foreign, u
+		q := b.rebindRequest(newKey(t), "recovery")
+		_ = r.Rebind(bg, foreign.peer, q) // fills the cache
+		r.b.mu.Lock()
+		r.b.reads = nil
+		r.b.mu.Unlock()
+		want(t, r.Rebind(bg, foreign.peer, q), core.Refused)
+		r.b.mu.Lock()
+		reads[i] = r.b.reads
+		r.b.mu.Unlock()
+	}
+	if !slices.Equal(reads[0], reads[1]) {
+		t.Errorf("rebind reads %v for a user there is, %v for none", reads[0], reads[1])
+	}
 }
 
 // Confirmations of tries made elsewhere stay: only the own are forgiven.

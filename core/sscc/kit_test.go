@@ -35,6 +35,7 @@ type table struct {
 	after   func(m core.Mutation) error
 	commits int
 	batches int
+	reads   []int // keys of each GetMany
 }
 
 func newTable() *table { return &table{m: map[string]core.Record{}} }
@@ -58,6 +59,7 @@ func (t *table) GetMany(_ context.Context, keys []core.Key, o core.ReadOpts) ([]
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.reads = append(t.reads, len(keys))
 	out := make([]core.Record, len(keys))
 	for i, k := range keys {
 		r := t.m[string(k)]

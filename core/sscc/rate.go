@@ -15,6 +15,8 @@ type rates struct {
 	now func() time.Time
 	mu  sync.Mutex
 	m   map[rateKey]*bucket
+	// swept is when full buckets were last forgotten.
+	swept time.Time
 }
 
 type rateKey struct {
@@ -27,7 +29,7 @@ type bucket struct {
 	at    time.Time
 }
 
-const maxBuckets = 1 << 16 // beyond it full buckets are forgotten, which forgives nobody
+const maxBuckets = 1 << 16 // from here on full buckets are forgotten, which forgives nobody
 
 func newRates(l Limits, now func() time.Time) *rates {
 	return &rates{l: l, now: now, m: map[rateKey]*bucket{}}
@@ -43,10 +45,22 @@ func (r *rates) take(p protocol.Peer, policy bool) error {
 	if policy {
 		wait = max(wait, r.spend(rateKey{'p', p.Device}, r.l.PolicyRate, now))
 	}
-	if wait > 0 {
-		return &core.Error{Code: core.Throttled, Op: "sscc", Msg: "too many requests: try again later", After: wait}
+	return throttled(wait)
+}
+
+// exchange counts one key exchange begun in an enrolled device's name, apart
+// from its requests: whoever knows the id cannot hold them up.
+func (r *rates) exchange(device protocol.ID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return throttled(r.spend(rateKey{'x', device}, r.l.PolicyRate, r.now()))
+}
+
+func throttled(wait time.Duration) error {
+	if wait <= 0 {
+		return nil
 	}
-	return nil
+	return &core.Error{Code: core.Throttled, Op: "sscc", Msg: "too many requests: try again later", After: wait}
 }
 
 func (r *rates) spend(k rateKey, rate float64, now time.Time) time.Duration {
@@ -70,10 +84,16 @@ func (r *rates) spend(k rateKey, rate float64, now time.Time) time.Duration {
 	return 0
 }
 
-// forget drops buckets that have been left alone long enough to be full.
+// forget drops buckets that have been left alone long enough to be full, at
+// most once in that time, so that many devices at once do not make it the work.
 func (r *rates) forget(now time.Time) {
+	full := time.Duration(r.l.Burst * float64(time.Second))
+	if d := now.Sub(r.swept); d >= 0 && d <= full {
+		return
+	}
+	r.swept = now
 	for k, b := range r.m {
-		if now.Sub(b.at) > time.Duration(r.l.Burst*float64(time.Second)) {
+		if now.Sub(b.at) > full {
 			delete(r.m, k)
 		}
 	}

@@ -27,11 +27,9 @@ func (c *call) rebindAbout(user protocol.ID) [][]byte {
 // An unknown user costs the same reads and the same check.
 func (c *call) recovers(ctx context.Context, u *user, r protocol.RebindRequest, read bool) (*blob, error) {
 	b, have := &blob{}, u.version > 0 && !u.hot.state.gone()
-	var err error
-	if have {
+	_, err := c.s.store.get(ctx, false, c.key) // whether there is something to open or not
+	if err == nil && have {
 		b, err = c.current(ctx, u)
-	} else {
-		_, err = c.s.store.get(ctx, false, c.key)
 	}
 	if err != nil {
 		return nil, err

@@ -36,14 +36,16 @@ func (s *Server) OpenExchange(ctx context.Context, app, device protocol.ID, ra [
 	if err := s.serving(); err != nil {
 		return nil, err
 	}
-	if err := s.rates.take(protocol.Peer{App: app, Device: device}, false); err != nil {
-		return nil, err
-	}
 	out := &Exchange{s: s, peer: protocol.Peer{App: app, Device: device}}
 	err := s.holding(func(k *keyring) error {
 		key, ok, err := s.deviceKeyOf(ctx, k, app, device)
 		if err != nil {
 			return err
+		}
+		if ok { // ids nobody enrolled get no bucket: they are whatever a stranger made up
+			if err := s.rates.exchange(device); err != nil {
+				return err
+			}
 		}
 		out.peer.Key = key.Compressed()
 		if out.x, err = sm.NewResponder(k.identity, k.realm[:], key, device[:], s.cfg.Rand); err != nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -103,6 +106,7 @@ func ssccServe(e *Env) *cobra.Command {
 		Long: `Serve terminals until SIGTERM or SIGINT, then let requests under way finish. It
 starts SEALED: nobody is served before the administrator runs keposs ss-cc unseal,
 or the password comes through --unseal-fd. Log lines are JSON on standard error.
+SIGHUP reads the log level and the certificate again.
 
 With --json the first line on standard output tells where it listens.`,
 		Example: `  keposs ss-cc serve
@@ -123,7 +127,10 @@ With --json the first line on standard output tells where it listens.`,
 			}
 			ctx, cancel := context.WithCancel(c.Context())
 			defer cancel()
-			o.Stderr = e.Stderr
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			o.Stderr, o.Getenv, o.Reload = e.Stderr, e.Getenv, hup
 			o.Ready = func(r server.Ready) {
 				e.reportReady(r)
 				if life { // not before: whoever started it hears that it came up
@@ -139,6 +146,7 @@ With --json the first line on standard output tells where it listens.`,
 	f := c.Flags()
 	f.StringVar(&o.Listen, "listen", "", "`address:port` to listen on; port 0 = any (default as configured)")
 	f.StringVar(&o.Log, "log", "", "log `level`: debug, info, warn, error (default as configured)")
+	f.StringVar(&o.Metrics, "metrics", "", "`address:port` for /metrics, /livez and /readyz over HTTP (default as configured, else none)")
 	f.IntVar(&unseal, "unseal-fd", -1, "read the administrator's password from the inherited descriptor `N` and unseal at once")
 	f.BoolVar(&life, "until-stdin-ends", false, "drain and end also when standard input ends")
 	return c

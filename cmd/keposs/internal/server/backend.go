@@ -33,14 +33,17 @@ type store struct {
 const releaseWait = 5 * time.Second
 
 // openStore starts the backend's process and configures it. The caller closes
-// the store.
-func (f Folder) openStore(ctx context.Context, c *Config, log *slog.Logger, verbose hclog.Level) (*store, error) {
+// the store. count, if set, hears of starts and ends of the process.
+func (f Folder) openStore(ctx context.Context, c *Config, log *slog.Logger, verbose hclog.Level, count func(what string)) (*store, error) {
 	if _, err := builtins.Backend(c.Backend.Name); err != nil {
 		return nil, err
 	}
 	s := &store{plugins: plugins.NewSupervisor(plugins.Options{
 		Logger: hclog.New(&hclog.LoggerOptions{Name: "plugin", Level: verbose, Output: os.Stderr, JSONFormat: true}),
 		Events: func(e plugins.Event) {
+			if count != nil {
+				count(e.What)
+			}
 			if e.Err != nil {
 				log.Warn("plugin", "kind", e.Kind, "name", e.Name, "what", e.What, "pid", e.PID, "error", e.Err.Error())
 			} else {

@@ -21,6 +21,7 @@ type Config struct {
 	Hosts   []string `toml:"hosts"`      // names and addresses in the certificate; the first stands in tickets
 	Log     string   `toml:"log"`        // debug, info, warn, error
 	Drain   string   `toml:"drain"`      // how long requests under way may take at the end
+	Metrics string   `toml:"metrics"`    // address:port of /metrics, /livez, /readyz; "" = none
 	Head    string   `toml:"audit_head"` // file that keeps the head of the audit log outside the backend; "" = in the folder
 	Backend Store    `toml:"backend"`
 }
@@ -68,6 +69,9 @@ func (c *Config) check() error {
 	if _, err := net.ResolveTCPAddr("tcp", c.Listen); err != nil {
 		return core.Errorf(core.Usage, op, "listen %q: want address:port", c.Listen)
 	}
+	if _, err := net.ResolveTCPAddr("tcp", c.Metrics); c.Metrics != "" && err != nil {
+		return core.Errorf(core.Usage, op, "metrics %q: want address:port", c.Metrics)
+	}
 	for _, h := range c.Hosts {
 		if h == "" || strings.ContainsAny(h, " /:") && net.ParseIP(h) == nil {
 			return core.Errorf(core.Usage, op, "host %q: want a name or an address without a port", h)
@@ -91,6 +95,30 @@ func (c *Config) drain() time.Duration {
 const configHead = `# SS-CC's configuration, read when ` + "`keposs ss-cc serve`" + ` starts.
 # docs/operations.md explains every line.
 `
+
+// override applies the environment, then the flags, and tells whether the log
+// level came from either.
+func (c *Config) override(o ServeOptions) (level bool) {
+	for _, v := range []struct {
+		name, flag string
+		to         *string
+	}{
+		{"KEPOSS_SSCC_LISTEN", o.Listen, &c.Listen},
+		{"KEPOSS_SSCC_METRICS", o.Metrics, &c.Metrics},
+		{"KEPOSS_SSCC_DRAIN", "", &c.Drain},
+		{"KEPOSS_SSCC_LOG", o.Log, &c.Log},
+	} {
+		value := v.flag
+		if value == "" && o.Getenv != nil {
+			value = o.Getenv(v.name)
+		}
+		if value != "" {
+			*v.to = value
+			level = v.to == &c.Log
+		}
+	}
+	return level
+}
 
 // head is where the audit log's head is kept.
 func (f Folder) head(c *Config) string {

@@ -126,12 +126,12 @@ func withLocal(hosts []string) []string {
 // kept, if password opens it.
 func (f Folder) setUp(ctx context.Context, c *Config, password *secret.Buffer) (r *Realm, err error) {
 	quiet := slog.New(slog.DiscardHandler)
-	st, err := f.openStore(ctx, c, quiet, hclog.Error)
+	st, err := f.openStore(ctx, c, quiet, hclog.Error, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := f.newCore(c, st, quiet)
+	s, err := f.newCore(c, st, quiet, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -160,26 +160,10 @@ func (f Folder) setUp(ctx context.Context, c *Config, password *secret.Buffer) (
 }
 
 // newCore assembles SS-CC over a configured backend.
-func (f Folder) newCore(c *Config, b core.Backend, log *slog.Logger) (*sscc.Server, error) {
+func (f Folder) newCore(c *Config, b core.Backend, log *slog.Logger, observe func(string, core.Code, time.Duration)) (*sscc.Server, error) {
 	slow, err := kdf.Builtin("pbkdf2sm3")
 	if err != nil {
 		return nil, err
 	}
-	return sscc.New(sscc.Config{Backend: b, KDF: slow, Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe(log)})
-}
-
-// observe logs every operation at debug, and what an operator must see to at
-// warn. Neither holds an id.
-func observe(log *slog.Logger) func(op string, code core.Code, took time.Duration) {
-	return func(op string, code core.Code, took time.Duration) {
-		level, text := slog.LevelDebug, "ok"
-		if code != core.Unknown {
-			text = code.String()
-		}
-		switch code {
-		case core.Internal, core.Corrupt, core.Integrity, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced:
-			level = slog.LevelWarn
-		}
-		log.Log(context.Background(), level, "operation", "op", op, "code", text, "ms", float64(took.Microseconds())/1000)
-	}
+	return sscc.New(sscc.Config{Backend: b, KDF: slow, Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe})
 }

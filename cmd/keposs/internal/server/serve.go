@@ -18,11 +18,14 @@ import (
 
 // ServeOptions tells Serve what differs from the configuration.
 type ServeOptions struct {
-	Listen   string         // "" = as configured
-	Log      string         // level; "" = as configured
-	Password *secret.Buffer // lent; opens the root key at once; nil = start SEALED
-	Stderr   io.Writer      // structured log lines
-	Ready    func(Ready)    // called once, when peers can connect
+	Listen   string // "" = as configured
+	Log      string // level; "" = as configured
+	Metrics  string // address:port of /metrics, /livez, /readyz; "" = as configured
+	Getenv   func(string) string
+	Reload   <-chan os.Signal // configuration and certificate are read again; nil = never
+	Password *secret.Buffer   // lent; opens the root key at once; nil = start SEALED
+	Stderr   io.Writer        // structured log lines
+	Ready    func(Ready)      // called once, when peers can connect
 }
 
 // Ready tells that SS-CC listens.
@@ -58,14 +61,16 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.Log != "" {
-		c.Log = o.Log
+	now := &settled{folder: f, fixed: c.override(o)}
+	if err := c.check(); err != nil {
+		return err
 	}
 	level, err := logLevel(c.Log)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(o.Stderr, &slog.HandlerOptions{Level: level}))
+	now.level.Set(level)
+	now.log = slog.New(slog.NewJSONHandler(o.Stderr, &slog.HandlerOptions{Level: &now.level}))
 	unlock, err := f.lock(op)
 	if err != nil {
 		return err
@@ -75,12 +80,13 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 	if err := f.forgetListening(); err != nil {
 		return err
 	}
-	st, err := f.openStore(ctx, c, log, hclog.LevelFromString(level.String()))
+	m := newMetrics()
+	st, err := f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := f.newCore(c, st, log)
+	s, err := f.newCore(c, st, now.log, m.observe(now.log))
 	if err != nil {
 		return err
 	}
@@ -88,7 +94,15 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 	if err := f.begin(ctx, s, o.Password); err != nil {
 		return err
 	}
-	return f.listen(ctx, c, o, s, st, log)
+	if c.Metrics != "" {
+		m.watch(s)
+		stop, err := m.serve(ctx, c.Metrics, s, now.log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	return f.listen(ctx, c, o, s, st, now)
 }
 
 // begin runs the self-tests and opens the root key where it was given.
@@ -106,21 +120,19 @@ func (f Folder) begin(ctx context.Context, s *sscc.Server, password *secret.Buff
 }
 
 // listen serves peers until ctx ends.
-func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, st *store, log *slog.Logger) error {
+func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, st *store, now *settled) error {
 	const op = "ss-cc serve"
-	tls, err := f.tls(op)
+	log := now.log
+	t, err := f.tls(op)
 	if err != nil {
 		return err
 	}
-	addr := c.Listen
-	if o.Listen != "" {
-		addr = o.Listen
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	now.tls.Store(t)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return core.Errorf(core.Environment, op, "listen on %s: %w", addr, err)
+		return core.Errorf(core.Environment, op, "listen on %s: %w", c.Listen, err)
 	}
-	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: tls, Logger: log, Drain: c.drain()})
+	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: now.outer(), Logger: log, Drain: c.drain()})
 	if err != nil {
 		_ = l.Close()
 		return err
@@ -137,13 +149,18 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if o.Ready != nil {
 		o.Ready(ready)
 	}
-	select {
-	case err := <-ended:
-		if err == nil {
-			err = errors.New("the listener ended")
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			if err == nil {
+				err = errors.New("the listener ended")
+			}
+			return core.Errorf(core.Unavailable, op, "%w", err)
+		case <-o.Reload:
+			now.reload()
+		case <-ctx.Done():
+			running = false
 		}
-		return core.Errorf(core.Unavailable, op, "%w", err)
-	case <-ctx.Done():
 	}
 	log.Info("draining", "at_most", c.Drain)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.drain())

@@ -1,0 +1,37 @@
+package badger_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/sscc/sscctest"
+	"github.com/keposs/keposs/escrow/escrowtest"
+)
+
+// SS-CC keeps its counter invariants over this engine.
+// req: K-7.2-D3, TK-10
+func TestInvariants(t *testing.T) {
+	sscctest.Run(t, func(t *testing.T) core.Backend { return placed(t, harness) })
+}
+
+// placed is a configured backend of its own place.
+func placed(t *testing.T, h escrowtest.Harness) core.Backend {
+	t.Helper()
+	place, err := h.Place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if place.Remove != nil {
+		t.Cleanup(place.Remove)
+	}
+	b, err := h.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Configure(context.Background(), place.Config); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
