@@ -6,9 +6,15 @@ package main
 import (
 	"os"
 
+	"github.com/keposs/keposs/cmd/keposs/internal/builtins"
 	"github.com/keposs/keposs/cmd/keposs/internal/cli"
+	"github.com/keposs/keposs/plugins"
 )
 
+// reexec makes this process the plugin it was started as, if it was.
+func reexec() { plugins.MainIfPlugin(builtins.Registry()) }
+
 func main() {
+	reexec()
 	os.Exit(cli.Main(os.Args[1:], cli.NewEnv()))
 }

@@ -176,3 +176,38 @@ func TestReadLine(t *testing.T) {
 		t.Errorf("too long: %v", err)
 	}
 }
+
+// Every command line of the README is one this program takes.
+func TestReadme(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(testenv.Root(), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, line := range strings.Split(string(b), "\n") {
+		text, _, _ := strings.Cut(line, "#")
+		words := strings.Fields(strings.TrimRight(strings.TrimSpace(text), "&"))
+		if len(words) > 3 && words[0] == "go" && words[1] == "run" && words[2] == "./cmd/keposs" {
+			words = words[2:]
+		} else if len(words) < 2 || words[0] != "keposs" {
+			continue
+		}
+		n++
+		c, args, err := New(NewEnv()).Find(words[1:])
+		if err == nil && !c.Runnable() {
+			err = errors.New("it does nothing by itself")
+		}
+		if err == nil {
+			err = c.ParseFlags(args)
+		}
+		if err == nil && c.Args != nil {
+			err = c.Args(c, c.Flags().Args())
+		}
+		if err != nil {
+			t.Errorf("%q: %v", strings.Join(words, " "), err)
+		}
+	}
+	if n < 8 {
+		t.Errorf("found %d command lines, want the quickstart and the way by hand", n)
+	}
+}

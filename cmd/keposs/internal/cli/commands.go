@@ -7,6 +7,16 @@ var commandGroups = []struct {
 	group string
 	build func(*Env) []*cobra.Command
 }{
+	{groupStart, quickstartCommands},
+	{groupUse, provisionCommands},
+	{groupUse, userCommands},
+	{groupUse, cryptoCommands},
+	{groupUse, factorCommands},
+	{groupUse, recoveryCommands},
+	{groupServe, ssccCommands},
+	{groupServe, adminCommands},
+	{groupLook, selftestCommands},
+	{groupLook, pluginCommands},
 	{groupLook, labCommands},
 	{groupLook, versionCommands},
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,9 @@ func Run(ctx context.Context, args []string, e *Env) int {
 	}
 	if errors.Is(err, errNo) {
 		return ExitNo
+	}
+	if strings.HasPrefix(err.Error(), "required flag(s)") { // cobra's own, without a type
+		err = core.Errorf(core.Usage, "keposs", "%w", err)
 	}
 	if ctx.Err() != nil && !errors.Is(err, core.Canceled) {
 		err = core.Errorf(core.Canceled, "keposs", "stopped by a signal: %w", err)
