@@ -180,7 +180,7 @@ func (m *Module) transact(ctx context.Context, flow string, o OpenOptions, p cor
 	if err := m.machine.Fire(EvServiceReady, GuardPPDAccepted); err != nil {
 		return nil, err
 	}
-	m.cfg.Step.At(flow + ".sealed")
+	m.cfg.Step.At("life.sealed")
 	if err := m.replace(ctx, a, g); err != nil {
 		_ = m.machine.Fire(EvSoftFail, GuardNone)
 		return nil, err
