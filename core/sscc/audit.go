@@ -21,6 +21,8 @@ type auditor struct {
 	mu     sync.Mutex
 	queue  []queued
 	lost   uint32
+	known  int    // events of strangers in the queue
+	more   uint32 // events of strangers that are only counted
 	closed bool
 	kick   chan struct{}
 	stop   chan struct{} // closed by close
@@ -43,6 +45,8 @@ const (
 	auditLinger = 200 * time.Millisecond // gathering time of events nobody waits for
 	auditQueue  = 1 << 14                // events kept while the backend cannot be written
 	headEvery   = time.Second            // heads leave at most this often
+
+	maxStrangers = 16 // refusals of strangers told one by one in one gathering
 )
 
 func newAuditor(s *Server) *auditor {
@@ -53,6 +57,20 @@ func (a *auditor) digest(k *keyring, id []byte) digest { return digestOf(k, id) 
 
 // note stores an event when there is time: nobody waits, a lost one is counted.
 func (a *auditor) note(_ context.Context, e event) { a.add(e, nil) }
+
+// stranger notes what somebody did who is not authenticated: a few of them one
+// by one, the rest as a number, so that nobody fills the log from outside.
+func (a *auditor) stranger(e event) {
+	a.mu.Lock()
+	if a.known >= maxStrangers {
+		a.more++
+		a.mu.Unlock()
+		return
+	}
+	a.known++
+	a.mu.Unlock()
+	a.add(e, nil)
+}
 
 // record is note, and with FailClosed it returns only when the event is
 // durable, with an error when it is not.
@@ -205,6 +223,10 @@ func (a *auditor) take() []queued {
 		a.queue = append(a.queue, queued{e: event{at: a.s.now().UnixMilli(), kind: evLost, n: a.lost}})
 		a.lost = 0
 	}
+	if a.more > 0 {
+		a.queue = append(a.queue, queued{e: event{at: a.s.now().UnixMilli(), kind: evRefused, code: core.Refused, op: "strangers", n: a.more}})
+	}
+	a.known, a.more = 0, 0
 	n := min(len(a.queue), maxAppend)
 	batch := append([]queued(nil), a.queue[:n]...)
 	a.queue = append(a.queue[:0], a.queue[n:]...)

@@ -318,6 +318,32 @@ func TestFailClosed(t *testing.T) {
 	}
 }
 
+// Strangers cannot fill the log: their refusals are counted, not told one by one.
+func TestAuditOfStrangers(t *testing.T) {
+	r := newRealm(t)
+	app := r.app(sscc.AppRequest{})
+	r.verify()
+	ra := point(newKey(t))
+	for range 300 {
+		_, err := r.OpenExchange(bg, app, newID(), ra)
+		want(t, err, core.Refused)
+		_, err = r.Enrol(bg, protocol.EnrolRequest{Ticket: newID(), App: app, Device: newID(), Key: ra})
+		want(t, err, core.Refused)
+	}
+	told, counted := 0, uint32(0)
+	for _, e := range r.audit2(1000) {
+		switch {
+		case e.Op == "strangers":
+			counted += e.N
+		case e.Kind == "enrol-bad" || e.Op == "exchange":
+			told++
+		}
+	}
+	if told+int(counted) != 600 || told > 300 {
+		t.Fatalf("%d told and %d counted of 600", told, counted)
+	}
+}
+
 // Without fail-closed a try costs one durable write: its event rides along later.
 func TestAuditCostsNoSync(t *testing.T) {
 	r := newRealm(t)

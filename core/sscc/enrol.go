@@ -99,7 +99,7 @@ func (s *Server) Enrol(ctx context.Context, r protocol.EnrolRequest) (ans protoc
 		if err != nil {
 			if core.CodeOf(err) == core.Refused {
 				e.kind, e.code = evEnrolBad, core.Refused
-				s.audit.note(ctx, e)
+				s.audit.stranger(e)
 			}
 			return err
 		}

@@ -393,3 +393,17 @@ func TestHotFits(t *testing.T) {
 		t.Fatalf("a staged record is %d bytes", n)
 	}
 }
+
+// User ids are SS-CC's own 16 random bytes.
+// req: K-7.1-09a
+func TestIDsAreUnique(t *testing.T) {
+	s := &Server{cfg: Config{Rand: sm.Rand()}}
+	seen := make(map[protocol.ID]bool, 100_000)
+	for range 100_000 {
+		id, err := s.newID()
+		if err != nil || id.IsZero() || seen[id] {
+			t.Fatalf("id %s again: %v", id, err)
+		}
+		seen[id] = true
+	}
+}

@@ -53,7 +53,7 @@ func (s *Server) OpenExchange(ctx context.Context, app, device protocol.ID, ra [
 		}
 		if err = out.x.Agree(ra[:]); !ok {
 			err = refused
-			s.audit.note(ctx, event{kind: evRefused, code: core.Refused, op: "exchange", subject: s.audit.digest(k, device[:])})
+			s.audit.stranger(event{kind: evRefused, code: core.Refused, op: "exchange", subject: s.audit.digest(k, device[:])})
 		}
 		return err
 	})

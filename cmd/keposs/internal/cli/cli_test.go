@@ -111,8 +111,8 @@ func TestHelpTexts(t *testing.T) {
 // An error tells what, why and what to do; with --json standard output is one
 // object that says the same.
 func TestErrorOutput(t *testing.T) {
-	status, stdout, stderr := run(t, t.TempDir(), "verison")
-	if status != 2 || stdout != "" || !strings.Contains(stderr, `no command "verison"`) || !strings.Contains(stderr, "What to do: did you mean `keposs version`?") {
+	status, stdout, stderr := run(t, t.TempDir(), "ersion")
+	if status != 2 || stdout != "" || !strings.Contains(stderr, `no command "ersion"`) || !strings.Contains(stderr, "What to do: did you mean `keposs version`?") {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 	status, stdout, stderr = run(t, t.TempDir(), "version", "extra", "--json")

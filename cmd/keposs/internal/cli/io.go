@@ -15,7 +15,7 @@ const maxInput = 64 << 20
 
 // readInput reads the file name, or standard input for "-".
 func (e *Env) readInput(op, name string, limit int64) ([]byte, error) {
-	var r io.Reader = e.Stdin
+	r := e.Stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {

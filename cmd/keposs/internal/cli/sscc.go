@@ -20,7 +20,8 @@ import (
 func ssccCommands(e *Env) []*cobra.Command {
 	return []*cobra.Command{group("ss-cc", "Set up and run the server that keeps the sealed keys",
 		"  keposs ss-cc init\n  keposs ss-cc serve\n  keposs ss-cc unseal",
-		ssccInit(e), ssccServe(e), ssccUnseal(e), ssccSeal(e), ssccStatus(e))}
+		ssccInit(e), ssccServe(e), ssccUnseal(e), ssccSeal(e), ssccStatus(e),
+		ssccPassword(e), ssccBackup(e), ssccAuto(e))}
 }
 
 // serverFolder is where this run's SS-CC lives.
@@ -100,12 +101,13 @@ func ssccServe(e *Env) *cobra.Command {
 	var o server.ServeOptions
 	var life bool
 	var unseal int
+	var keyFile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve terminals until a signal ends it; starts SEALED",
 		Long: `Serve terminals until SIGTERM or SIGINT, then let requests under way finish. It
 starts SEALED: nobody is served before the administrator runs keposs ss-cc unseal,
-or the password comes through --unseal-fd. Log lines are JSON on standard error.
+or the password comes through --unseal-fd, or a key file opens it. Log lines are JSON on standard error.
 SIGHUP reads the log level and the certificate again.
 
 With --json the first line on standard output tells where it listens.`,
@@ -124,6 +126,15 @@ With --json the first line on standard output tells where it listens.`,
 					return err
 				}
 				defer o.Password.Wipe()
+			}
+			if keyFile != "" {
+				if unseal >= 0 {
+					return usagef("ss-cc serve", "--key-file and --unseal-fd both open the root key: give one")
+				}
+				if o.Key, err = server.ReadKeyFile("ss-cc serve", keyFile); err != nil {
+					return err
+				}
+				defer o.Key.Wipe()
 			}
 			ctx, cancel := context.WithCancel(c.Context())
 			defer cancel()
@@ -148,6 +159,7 @@ With --json the first line on standard output tells where it listens.`,
 	f.StringVar(&o.Log, "log", "", "log `level`: debug, info, warn, error (default as configured)")
 	f.StringVar(&o.Metrics, "metrics", "", "`address:port` for /metrics, /livez and /readyz over HTTP (default as configured, else none)")
 	f.IntVar(&unseal, "unseal-fd", -1, "read the administrator's password from the inherited descriptor `N` and unseal at once")
+	f.StringVar(&keyFile, "key-file", "", "`file` that opens the root key, as keposs ss-cc auto-unseal allowed")
 	f.BoolVar(&life, "until-stdin-ends", false, "drain and end also when standard input ends")
 	return c
 }

@@ -24,6 +24,7 @@ type ServeOptions struct {
 	Getenv   func(string) string
 	Reload   <-chan os.Signal // configuration and certificate are read again; nil = never
 	Password *secret.Buffer   // lent; opens the root key at once; nil = start SEALED
+	Key      *secret.Buffer   // lent; content of a key file that opens the root key at once; nil = none
 	Stderr   io.Writer        // structured log lines
 	Ready    func(Ready)      // called once, when peers can connect
 }
@@ -91,7 +92,7 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := f.begin(ctx, s, o.Password); err != nil {
+	if err := f.begin(ctx, s, o); err != nil {
 		return err
 	}
 	if c.Metrics != "" {
@@ -106,17 +107,21 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 }
 
 // begin runs the self-tests and opens the root key where it was given.
-func (f Folder) begin(ctx context.Context, s *sscc.Server, password *secret.Buffer) error {
+func (f Folder) begin(ctx context.Context, s *sscc.Server, o ServeOptions) error {
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
 	if s.State() == sscc.Init {
 		return core.Errorf(core.Corrupt, "ss-cc serve", "%s was set up, but its database is empty: restore it", string(f))
 	}
-	if password == nil {
+	switch {
+	case o.Password != nil:
+		return s.Unseal(ctx, o.Password)
+	case o.Key != nil:
+		return s.AutoUnseal(ctx, o.Key)
+	default:
 		return nil
 	}
-	return s.Unseal(ctx, password)
 }
 
 // listen serves peers until ctx ends.
