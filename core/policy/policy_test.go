@@ -27,6 +27,11 @@ func TestParseCanonical(t *testing.T) {
 		{"any(face & pin, pin & face)", "face & pin"},
 		{"2 of (pin & face, gesture, fingerprint | iris)", "2 of (gesture, fingerprint | iris, face & pin)"},
 		{"all(pin)\n&\tany(face)", "face & pin"},
+		{"any(a | b)", "a | b"},
+		{"all(a | b)", "a | b"},
+		{"any(a & b)", "a & b"},
+		{"1 of (a & b | a & c)", "(a & b) | (a & c)"},
+		{"all(any(a & b, c))", "c | (a & b)"},
 		{"2 of (a & c, x1 & a, 0b)", "2 of (0b, a & c, a & x1)"},
 	} {
 		tree, err := policy.Parse(c.in)

@@ -225,6 +225,9 @@ func (t *Tree) normal(n *node) *node {
 	if n.leaf() {
 		return n
 	}
+	if len(n.kids) == 1 { // an all and an any at once: it is its kid
+		return t.normal(n.kids[0])
+	}
 	kids := make([]*node, 0, len(n.kids))
 	isAll, isAny := n.all(), n.any()
 	for _, c := range n.kids {
