@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/ppd/face"
+	"github.com/keposs/keposs/ppd/ppdtest"
 )
 
 // answers gives entries from one map and enrolments from another, by label.
@@ -183,5 +186,95 @@ func TestSheetRevokeRecover(t *testing.T) {
 	}
 	if third == nil || third.Bind == second.Bind {
 		t.Error("no new sheet")
+	}
+}
+
+// faced is a person whose face the camera sees a little differently each time.
+type faced struct {
+	answers
+	gen   *ppdtest.Faces
+	shots int
+	asked []string
+}
+
+func (f *faced) Ask(ctx context.Context, q Prompt) (Sample, error) {
+	how := "enrol "
+	if q.Purpose == core.PurposeRecover {
+		how = "enter "
+	}
+	f.asked = append(f.asked, how+q.Label)
+	if q.Label != "face" {
+		return f.answers.Ask(ctx, q)
+	}
+	f.shots++
+	return NewSample(core.SampleFaceEmbedding, face.EncodeRaw(f.gen.Capture(1, f.shots))), nil
+}
+
+// The built-in face source, not a stand-in: a changed PIN, a raised cost, an
+// added factor and a recovery code ask for no face, and the face enrolled once
+// goes on opening (attack test 28).
+func TestFaceSurvivesChanges(t *testing.T) {
+	e := newEscrow(t)
+	ctx := t.Context()
+	who := &faced{answers: answers{enter: map[string]string{"pin": old["pin"], "gesture": old["gesture"]}, enrol: old}, gen: ppdtest.NewFaces(128, 7)}
+	c := opened(t, e.provisioned(t), who, func(o *Options) { o.InProcess = true })
+	if _, err := c.Initialize(ctx, InitRequest{Policy: "pin & (face | gesture)"}); err != nil {
+		t.Fatal(err)
+	}
+	enrolled := who.shots
+	byFace := func(when string) {
+		t.Helper()
+		var err error
+		for range 3 { // a camera may see a bad day; the person then tries again
+			if err = signs(c, "pin", "face"); err == nil {
+				return
+			}
+		}
+		t.Errorf("%s: the face no longer opens: %v", when, err)
+	}
+	byFace("at first")
+	var kept *Sheet
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"a changed PIN", func() error {
+			who.enrol = map[string]string{"pin": "580194"}
+			_, err := c.Change(ctx, ChangeRequest{Replace: []string{"pin"}, Factors: []string{"pin", "gesture"}})
+			who.enter["pin"] = "580194"
+			return err
+		}},
+		{"a raised cost", func() error {
+			_, err := c.Change(ctx, ChangeRequest{KDF: "pbkdf2sm3$i=2048", Factors: []string{"pin", "gesture"}})
+			return err
+		}},
+		{"an added factor", func() error {
+			who.enrol = old
+			_, err := c.Change(ctx, ChangeRequest{Policy: "pin & (face | gesture | pin:work)", Factors: []string{"pin", "gesture"}})
+			who.enter["pin:work"] = old["pin:work"]
+			return err
+		}},
+		{"a recovery code", func() error {
+			_, err := c.CreateRecovery(ctx, keeps(t, &kept), "pin", "gesture")
+			return err
+		}},
+	} {
+		shots := who.shots
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if who.shots != shots {
+			t.Errorf("%s: the face was presented", step.name)
+		}
+		byFace(step.name)
+	}
+	n := 0
+	for _, a := range who.asked {
+		if strings.HasPrefix(a, "enrol face") {
+			n++
+		}
+	}
+	if n != enrolled {
+		t.Errorf("%d captures for enrolments, %d at the first", n, enrolled)
 	}
 }
