@@ -18,11 +18,14 @@ type Binding struct {
 	Endpoint  string      `json:"endpoint"`   // host:port of SS-CC
 	ServerKey string      `json:"server_key"` // PEM of SS-CC's pinned identity key
 	CA        string      `json:"ca"`         // PEM of the certificate authority, or "system"
-	DeviceKey string      `json:"device_key"` // PEM of this device's public key
+	DeviceKey string      `json:"device_key"` // PEM of the public key it was enrolled with; a revoke replaces that key
 }
 
-// deviceKeyName is the key store's name of the device key.
-var deviceKeyName = mstcc.DeviceKeyName(1)
+// The key store's names of the device key in use and of the one a revoke makes.
+var (
+	deviceKeyName     = mstcc.DeviceKeyName(1)
+	nextDeviceKeyName = mstcc.DeviceKeyName(2)
+)
 
 // check refuses a binding that provisioning did not write.
 func (b *Binding) check() error {

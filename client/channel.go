@@ -24,14 +24,14 @@ func (s session) Close() error {
 
 var _ mstcc.Escrow = session{}
 
-// dial opens the channel with the device key of the key store. SS-CC must show
+// dial opens the channel with a device key of the key store. SS-CC must show
 // the identity that provisioning pinned.
-func (b *Binding) dial(ctx context.Context, keys mstcc.KeyStore) (mstcc.Escrow, error) {
+func (b *Binding) dial(ctx context.Context, keys mstcc.KeyStore, name string) (mstcc.Escrow, error) {
 	server, err := b.module()
 	if err != nil {
 		return nil, err
 	}
-	key, err := loadDeviceKey(ctx, keys)
+	key, err := loadDeviceKey(ctx, keys, name)
 	if err != nil {
 		return nil, err
 	}
@@ -46,11 +46,23 @@ func (b *Binding) dial(ctx context.Context, keys mstcc.KeyStore) (mstcc.Escrow, 
 	return session{conn, key}, nil
 }
 
-// loadDeviceKey reads the device key; the caller wipes it. A binding names it,
-// so an absent key is Integrity.
-func loadDeviceKey(ctx context.Context, keys mstcc.KeyStore) (*sm.PrivateKey, error) {
+// deviceKey is the public half of the device key in use. After a revoke it is
+// not the one the binding was made with; that one stands in for a key that is
+// gone, so that the folder can still be looked at and erased.
+func (b *Binding) deviceKey(keys mstcc.KeyStore) (sm.PublicKey, error) {
+	key, err := loadDeviceKey(context.Background(), keys, deviceKeyName)
+	if err != nil {
+		return b.devicePublic()
+	}
+	defer key.Wipe()
+	return key.Public(), nil
+}
+
+// loadDeviceKey reads a device key; the caller wipes it. A binding stands for
+// it, so an absent key is Integrity.
+func loadDeviceKey(ctx context.Context, keys mstcc.KeyStore, name string) (*sm.PrivateKey, error) {
 	const op = "client: device key"
-	d, err := keys.Load(ctx, deviceKeyName)
+	d, err := keys.Load(ctx, name)
 	if errors.Is(err, core.NotFound) {
 		return nil, core.Errorf(core.Integrity, op, "it is gone from the key store: restore it, or provision another folder with a new ticket")
 	}

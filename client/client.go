@@ -166,6 +166,7 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		Keys:     keys,
 		Source:   c.host.source,
 		KDF:      c.host.kdf,
+		OPRF:     mstcc.NewOPRF(),
 		Profile:  o.Profile,
 		Step:     o.Step,
 		Progress: o.Events,
@@ -181,10 +182,11 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 	if b == nil {
 		return cfg, nil
 	}
-	if cfg.Device, err = b.devicePublic(); err != nil {
+	if cfg.Device, err = b.deviceKey(keys); err != nil {
 		return cfg, err
 	}
-	cfg.Dial = func(ctx context.Context) (mstcc.Escrow, error) { return b.dial(ctx, keys) }
+	cfg.Dial = func(ctx context.Context) (mstcc.Escrow, error) { return b.dial(ctx, keys, deviceKeyName) }
+	cfg.DialNext = func(ctx context.Context) (mstcc.Escrow, error) { return b.dial(ctx, keys, nextDeviceKeyName) }
 	cfg.Binding, err = b.module()
 	return cfg, err
 }

@@ -42,7 +42,7 @@ func newEscrow(t testing.TB) *escrow {
 	limits := sscc.DefaultLimits()
 	limits.TriesPerMinute, limits.PolicyRate, limits.DeviceRate = 250, 1000, 1000
 	e := &escrow{password: secret.Copy([]byte("correct horse battery"))}
-	e.core, err = sscc.New(sscc.Config{Backend: store, KDF: slow, KDFParams: core.NewParams(DefaultKDF, core.Param{Key: "i", N: 1024}), Limits: limits})
+	e.core, err = sscc.New(sscc.Config{Backend: store, OPRF: sscc.NewOPRF(), KDF: slow, KDFParams: core.NewParams(DefaultKDF, core.Param{Key: "i", N: 1024}), Limits: limits})
 	check(err)
 	check(e.core.Start(ctx))
 	again := e.password.Clone()

@@ -84,7 +84,7 @@ func (f *folder) prepareDevice(ctx context.Context, keys mstcc.KeyStore, ticket 
 	var e enrolling
 	err := f.readJSON(enrollingFile, &e)
 	if err == nil && e.Version == 1 && e.Ticket == ticket {
-		key, err := loadDeviceKey(ctx, keys)
+		key, err := loadDeviceKey(ctx, keys, deviceKeyName)
 		if err == nil {
 			defer key.Wipe()
 			if e.Key == string(key.Public().PEM()) {

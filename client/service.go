@@ -68,6 +68,11 @@ func (c *Client) Initialize(ctx context.Context, r InitRequest) (*Initialized, e
 	if err != nil {
 		return nil, err
 	}
+	return c.deliver(res)
+}
+
+// deliver keeps the app's copy of a new user.
+func (c *Client) deliver(res *mstcc.InitResult) (*Initialized, error) {
 	out := &Initialized{
 		User:     User{ID: res.User, Sign: string(res.Sign.PEM()), Enc: string(res.Enc.PEM())},
 		Approved: res.Approved, Resumed: res.Resumed, Quality: res.Quality, Strength: res.Strength,

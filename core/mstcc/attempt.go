@@ -8,13 +8,14 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mf"
 	"github.com/keposs/keposs/core/protocol"
-	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 )
 
 // An attempt is one run of the derive of clause 7.2: one set of factors, one
 // counted try. It is wiped on every path.
 type attempt struct {
+	id       protocol.ID // of the counted try
+	user     protocol.ID
 	checked  *mf.Checked
 	srcs     []boundSource
 	captures []core.Capture
@@ -24,17 +25,25 @@ type attempt struct {
 	sealed   []byte
 	after    protocol.Tries // SS-CC's counter as of the counted try
 	tag      protocol.Tag
+	blinded  protocol.Point // hardened: what the counted try sent
 	approved bool
+	keep     bool // the factors entered stay with opened: a change needs them
 }
 
 func (a *attempt) wipe() {
+	a.closeCaptures()
+	a.opener.Wipe()
+	a.opened.Wipe()
+}
+
+// closeCaptures wipes the samples.
+func (a *attempt) closeCaptures() {
 	for _, c := range a.captures {
 		if c != nil {
 			_ = c.Close()
 		}
 	}
-	a.opener.Wipe()
-	a.opened.Wipe()
+	a.captures = nil
 }
 
 // OpenOptions picks what an attempt uses.
@@ -47,33 +56,29 @@ type OpenOptions struct {
 // policyFor is step 0: fetch the public policy and hold it against the trust
 // record, the profile and the KDF, all before any source or prompt is touched.
 // req: K-7.2-02, K-7.2-03, X-25
-func (m *Module) policyFor(ctx context.Context, conn Escrow) (*attempt, error) {
+func (m *Module) policyFor(ctx context.Context) (*attempt, error) {
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if _, _, err := m.resume(ctx, conn); err != nil {
 		return nil, err
 	}
+	if conn, err = m.connect(ctx); err != nil { // a revoke ends the old device key's session
+		return nil, err
+	}
 	var ans protocol.PolicyAnswer
-	err := again(ctx, func() (err error) {
+	err = again(ctx, func() (err error) {
 		ans, err = conn.Policy(ctx, protocol.PolicyRequest{User: m.trust.User, Seen: m.tries.seen})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{approved: true}
-	var validate func(core.Params) error
-	if p, err := mf.ParsePolicy(ans.Policy); err == nil {
-		// Naming the KDF from the unverified policy only picks which check to
-		// run; Check refuses what is not the trust record's KDF.
-		if slow, ok, err := m.cfg.KDF(ctx, p.KDF.Name); err == nil {
-			a.slow, a.approved = slow, ok
-			validate = func(q core.Params) error { return slow.Validate(q, core.Limits{}) }
-		}
-	}
-	a.checked, err = mf.Check(ans.Policy, mf.Expect{
-		Slots: []*mf.Slot{m.trust.Current, m.trust.Pending}, Pubs: &ans.Pubs, App: m.cfg.Binding.App,
-		Floor: m.trust.Floor, KDFs: []string{m.trust.Floor.Name}, Validate: validate,
-		Modes: []protocol.Mode{m.profile.Mode}, Realm: m.cfg.Binding.Realm,
-	})
+	a := &attempt{user: m.trust.User}
+	x := m.expect(ctx, a, ans)
+	x.Slots, x.Floor, x.KDFs = []*mf.Slot{m.trust.Current, m.trust.Pending}, m.trust.Floor, []string{m.trust.Floor.Name}
+	a.checked, err = mf.Check(ans.Policy, x)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +89,44 @@ func (m *Module) policyFor(ctx context.Context, conn Escrow) (*attempt, error) {
 		if err := m.promote(ctx, m.trust.User); err != nil {
 			return nil, err
 		}
+		if _, err := m.connect(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.raiseMode(ctx, a.checked.Policy.Escrow.Mode); err != nil {
+		return nil, err
 	}
 	return a, m.mergeTries(ctx, ans.Tries)
+}
+
+// expect is what this terminal accepts of a served policy, whatever its
+// generation, and fills in a's KDF. Naming the KDF from the unverified policy
+// only picks which check to run.
+func (m *Module) expect(ctx context.Context, a *attempt, ans protocol.PolicyAnswer) mf.Expect {
+	x := mf.Expect{Pubs: &ans.Pubs, App: m.cfg.Binding.App, Realm: m.cfg.Binding.Realm}
+	if m.profile.Mode == protocol.ModeHardened {
+		x.Modes = []protocol.Mode{protocol.ModeHardened}
+	}
+	p, err := mf.ParsePolicy(ans.Policy)
+	if err != nil {
+		return x // the check says what is wrong with it
+	}
+	if slow, ok, err := m.cfg.KDF(ctx, p.KDF.Name); err == nil {
+		a.slow, a.approved = slow, ok
+		x.KDFs = []string{p.KDF.Name}
+		x.Validate = func(q core.Params) error { return slow.Validate(q, core.Limits{}) }
+	}
+	return x
+}
+
+// raiseMode seals hardened mode into the profile once a revoke left plain mode
+// behind; there is no way back.
+func (m *Module) raiseMode(ctx context.Context, mode protocol.Mode) error {
+	if mode == m.profile.Mode || mode != protocol.ModeHardened {
+		return nil
+	}
+	m.profile.Mode = mode
+	return m.writeLocal(ctx, mf.FileProfile, m.slot(), m.profile.marshal())
 }
 
 // mergeTries takes in SS-CC's counter; a history that does not chain is an
@@ -120,8 +161,13 @@ func tryTag(attempt protocol.ID, blinded []byte) (tag protocol.Tag) {
 // capture is step 1: every source of the chosen set takes its samples. A
 // cancel here costs no try.
 func (m *Module) capture(ctx context.Context, a *attempt, o OpenOptions, p core.Prompter) (err error) {
-	if a.opener, err = m.opener(ctx, a.checked); err != nil {
-		return err
+	if a.opener == nil {
+		if a.opener, err = m.opener(ctx, a.checked); err != nil {
+			return err
+		}
+	}
+	if a.keep {
+		a.opener.Keep()
 	}
 	have := o.Factors
 	if len(have) == 0 {
@@ -174,17 +220,16 @@ func (m *Module) holderID(p *mf.Policy) string {
 // is made; then the counted call, Recover, the slow KDF, and the policy's mac.
 // In plain mode the counted call and the derivation overlap.
 func (m *Module) derive(ctx context.Context, a *attempt) error {
-	var id protocol.ID
-	if _, err := io.ReadFull(m.cfg.Rand, id[:]); err != nil {
+	if _, err := io.ReadFull(m.cfg.Rand, a.id[:]); err != nil {
 		return core.Errorf(core.Internal, "mstcc", "%w", err)
 	}
 	if a.checked.Policy.Escrow.Mode == protocol.ModeHardened {
-		return m.deriveHardened(ctx, a, id)
+		return m.deriveHardened(ctx, a)
 	}
-	if err := m.countTry(ctx, a, id, nil); err != nil {
+	if err := m.countTry(ctx, a, nil); err != nil {
 		return err
 	}
-	req := protocol.FetchRequest{User: m.trust.User, Gen: a.checked.Policy.Epoch, Attempt: id, Seen: m.tries.seen}
+	req := protocol.FetchRequest{User: a.user, Gen: a.checked.Policy.Epoch, Attempt: a.id, Seen: m.tries.seen}
 	conn, fetched := m.conn, make(chan error, 1)
 	var ans protocol.FetchAnswer
 	go func() {
@@ -213,8 +258,8 @@ func (m *Module) derive(ctx context.Context, a *attempt) error {
 
 // countTry persists the higher counter and the try's tag before anything is sent.
 // req: X-15, K-15.4-L2b, F-29
-func (m *Module) countTry(ctx context.Context, a *attempt, id protocol.ID, blinded []byte) error {
-	a.tag = tryTag(id, blinded)
+func (m *Module) countTry(ctx context.Context, a *attempt, blinded []byte) error {
+	a.tag = tryTag(a.id, blinded)
 	m.tries.used++
 	m.tries.addOwn(a.tag)
 	if err := m.saveTries(ctx); err != nil {
@@ -275,73 +320,5 @@ func (m *Module) recoverFactor(ctx context.Context, a *attempt, i int) error {
 func (m *Module) finish(a *attempt, u []byte) (err error) {
 	a.opened, err = a.opener.Finish(u)
 	a.opener.Wipe()
-	return err
-}
-
-// deriveHardened stretches first, because the blinded element depends on every
-// factor, and makes the counted Evaluate the one blocking round trip. After a
-// wrong answer the same attempt is repeated with a proof, uncounted: a bad
-// proof means the server answered with another key, and the count is given back.
-func (m *Module) deriveHardened(ctx context.Context, a *attempt, id protocol.ID) error {
-	const op = "mstcc: evaluate"
-	if m.cfg.OPRF == nil {
-		return core.Errorf(core.Unsupported, op, "this build has no OPRF")
-	}
-	if err := m.stretch(ctx, a); err != nil {
-		return err
-	}
-	in := a.opener.OPRFInput()
-	defer in.Wipe()
-	blinded, blinding, err := m.cfg.OPRF.Blind(m.cfg.Rand, in.Bytes())
-	if err != nil {
-		return err
-	}
-	defer blinding.Wipe()
-	if err := m.countTry(ctx, a, id, blinded[:]); err != nil {
-		return err
-	}
-	req := protocol.EvaluateRequest{User: m.trust.User, Gen: a.checked.Policy.Epoch, Attempt: id, Blinded: blinded, Seen: m.tries.seen}
-	ans, err := m.evaluate(ctx, req)
-	if err != nil {
-		return m.untry(ctx, a, err)
-	}
-	m.entryStep(4, "sealed keys received from SS-CC")
-	a.sealed, a.after = ans.Sealed, ans.Tries
-	if err := m.takeTries(ans.Tries); err != nil {
-		return err
-	}
-	k := *a.checked.Policy.Escrow.Realms[0].K
-	err = m.finalize(a, blinding, ans.Evaluated, k, nil)
-	if !errors.Is(err, core.Auth) {
-		return err
-	}
-	req.WantProof, req.Seen = true, m.tries.seen
-	proved, perr := m.evaluate(ctx, req)
-	if perr != nil {
-		return err // the answer stays Auth; whether the server lied is not known
-	}
-	if _, perr = blinding.Finalize(proved.Evaluated, k, proved.Proof); perr != nil || proved.Evaluated != ans.Evaluated {
-		m.emit(Progress{Flow: "alarm", Text: "SS-CC evaluated with a key that is not this user's"})
-		m.tries.used--
-		return errors.Join(core.Errorf(core.Refused, op, "SS-CC's proof fails: it answered with another key; the try is given back"), m.saveTries(ctx))
-	}
-	return err
-}
-
-func (m *Module) evaluate(ctx context.Context, req protocol.EvaluateRequest) (ans protocol.EvaluateAnswer, err error) {
-	err = again(ctx, func() (err error) {
-		ans, err = m.conn.Evaluate(ctx, req)
-		return err
-	})
-	return ans, err
-}
-
-func (m *Module) finalize(a *attempt, b Blinding, evaluated, k protocol.Point, proof []byte) error {
-	u, err := b.Finalize(evaluated, k, proof)
-	if err != nil {
-		return core.Errorf(core.Refused, "mstcc: evaluate", "%w", err)
-	}
-	defer secret.Zero(u)
-	a.opened, err = a.opener.Finish(u)
 	return err
 }

@@ -27,15 +27,19 @@ type Config struct {
 	Dir     string       // state folder of this user, created 0700
 	Keys    KeyStore     // device secrets and device key
 	Binding *Binding     // nil = not provisioned: the module stays FACTORY
-	Device  sm.PublicKey // the device key's public half, as enrolled
+	Device  sm.PublicKey // public half of DeviceKeyName(1) in Keys
 
 	// Source returns the PPD source of a name, ready to use. Approved tells
 	// whether it runs from an approved image.
 	Source func(ctx context.Context, name string) (src core.Source, approved bool, err error)
 	// KDF returns the slow KDF of a name.
 	KDF func(ctx context.Context, name string) (kdf core.KDF, approved bool, err error)
-	// Dial opens the session to SS-CC with the device key.
+	// Dial opens the session to SS-CC with the device key, DeviceKeyName(1).
 	Dial func(ctx context.Context) (Escrow, error)
+	// DialNext is Dial with DeviceKeyName(2), the device key a revoke makes:
+	// needed when a crash came after SS-CC took it and before it became the
+	// first here. nil = no revoke.
+	DialNext func(ctx context.Context) (Escrow, error)
 	// OPRF blinds and finalises in hardened mode; nil = plain mode only.
 	OPRF OPRF
 

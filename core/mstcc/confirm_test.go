@@ -23,7 +23,7 @@ func (s slow) Confirm(ctx context.Context, r protocol.ConfirmRequest) (protocol.
 func TestQuickSuccession(t *testing.T) {
 	x := newTerminal(t)
 	cfg := x.config()
-	cfg.Dial = func(context.Context) (mstcc.Escrow, error) { return slow{x.srv}, nil }
+	cfg.Dial = func(context.Context) (mstcc.Escrow, error) { return slow{link{x.srv, x.device(1).Compressed()}}, nil }
 	m, err := mstcc.Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,12 @@
 // sealed keys and OPRF keys are never written: beside the device secret they
 // would be an offline search.
 //
+// Life after initialisation is Change, AddRecovery, Revoke and Recover, each one
+// transaction: a new generation is built and derived once more, the trust record
+// takes it as pending, SS-CC stages it at Prepare and serves it from Commit on,
+// then it is promoted. Stopped anywhere, exactly one of old and new opens.
+// PlanChange says beforehand what a change will ask for.
+//
 // Clock, entropy, sources, KDFs, transport, self-tests and crash points come
 // in through Config, so that every path can be tested.
 package mstcc

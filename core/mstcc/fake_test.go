@@ -5,25 +5,24 @@ import (
 	"context"
 	"crypto/rand"
 	"sync"
-	"testing"
-	"time"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mf"
-	"github.com/keposs/keposs/core/mstcc"
-	"github.com/keposs/keposs/core/policy"
+	"github.com/keposs/keposs/core/oprf"
 	"github.com/keposs/keposs/core/protocol"
-	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 )
 
-// server is SS-CC reduced to what MST-CC can see of it: one user, plain mode.
-// It verifies every proof, so a client that signs the wrong bytes fails here.
+// server is SS-CC reduced to what MST-CC can see of it: one user, who is bound
+// to one device. It verifies every proof, so a client that signs the wrong
+// bytes fails here. Terminals reach it through a link.
 type server struct {
 	mu      sync.Mutex
 	realm   protocol.ID
 	app     protocol.ID
-	device  sm.PublicKey
+	devices map[protocol.Point]bool // enrolled
+	bound   protocol.Point          // the user's
+	rebound bool                    // by recovery: the next Commit must be a new generation
 	user    protocol.ID
 	rec     *record
 	prep    *protocol.PrepareRequest
@@ -31,6 +30,7 @@ type server struct {
 	tries   protocol.Tries
 	log     []protocol.SeqTag
 	answers map[protocol.ID]protocol.FetchAnswer
+	evals   map[protocol.ID]protocol.EvaluateAnswer
 
 	calls  []string
 	fail   map[string][]error // next results of a call, before it is applied
@@ -43,10 +43,12 @@ type record struct {
 	pubs           protocol.Pubs
 	gen            uint64
 	conf           sm.PublicKey
+	oprf           []byte // hardened: the dealt key
 }
 
 func newServer(device sm.PublicKey) *server {
-	s := &server{device: device, done: map[protocol.ID]protocol.CommitAnswer{}, answers: map[protocol.ID]protocol.FetchAnswer{},
+	s := &server{devices: map[protocol.Point]bool{device.Compressed(): true}, done: map[protocol.ID]protocol.CommitAnswer{},
+		answers: map[protocol.ID]protocol.FetchAnswer{}, evals: map[protocol.ID]protocol.EvaluateAnswer{},
 		fail: map[string][]error{}, after: map[string][]error{}}
 	s.tries.Limit = 5
 	for _, id := range []*protocol.ID{&s.realm, &s.app} {
@@ -114,24 +116,61 @@ func (s *server) Fetch(_ context.Context, r protocol.FetchRequest) (protocol.Fet
 	if s.rec == nil || r.User != s.user || r.Gen != s.rec.gen {
 		return protocol.FetchAnswer{}, refused
 	}
-	if len(s.tries.Held) >= int(s.tries.Limit) {
-		s.tries.Locked = true
-		return protocol.FetchAnswer{}, core.Errorf(core.Locked, "fake", "locked")
+	if err := s.count(r.Attempt, nil); err != nil {
+		return protocol.FetchAnswer{}, err
 	}
-	empty := sm.SM3(nil)
-	sum := sm.SM3(protocol.TryTagInput(r.Attempt, empty))
-	tag := protocol.Tag(sum[:16])
-	s.tries.Seq++
-	s.tries.Head = sm.SM3(protocol.TryHeadInput(s.tries.Head, s.tries.Seq, tag))
-	s.tries.Held = append(s.tries.Held, protocol.HeldTry{Seq: s.tries.Seq, Tag: tag})
-	s.log = append(s.log, protocol.SeqTag{Seq: s.tries.Seq, Tag: tag})
 	a := protocol.FetchAnswer{Sealed: bytes.Clone(s.rec.sealed), Seq: s.tries.Seq, Tries: s.view(r.Seen)}
 	s.answers[r.Attempt] = a
 	return a, pop(s.after, "fetch")
 }
 
-func (s *server) Evaluate(context.Context, protocol.EvaluateRequest) (protocol.EvaluateAnswer, error) {
-	return protocol.EvaluateAnswer{}, core.Errorf(core.Unsupported, "fake", "plain mode only")
+// count makes one try durable.
+func (s *server) count(attempt protocol.ID, blinded []byte) error {
+	if len(s.tries.Held) >= int(s.tries.Limit) {
+		s.tries.Locked = true
+		return core.Errorf(core.Locked, "fake", "locked")
+	}
+	sum := sm.SM3(protocol.TryTagInput(attempt, sm.SM3(blinded)))
+	tag := protocol.Tag(sum[:16])
+	s.tries.Seq++
+	s.tries.Head = sm.SM3(protocol.TryHeadInput(s.tries.Head, s.tries.Seq, tag))
+	s.tries.Held = append(s.tries.Held, protocol.HeldTry{Seq: s.tries.Seq, Tag: tag})
+	s.log = append(s.log, protocol.SeqTag{Seq: s.tries.Seq, Tag: tag})
+	return nil
+}
+
+func (s *server) Evaluate(_ context.Context, r protocol.EvaluateRequest) (protocol.EvaluateAnswer, error) {
+	if err := s.enter("evaluate"); err != nil {
+		s.mu.Unlock()
+		return protocol.EvaluateAnswer{}, err
+	}
+	defer s.mu.Unlock()
+	if s.rec == nil || len(s.rec.oprf) == 0 || r.User != s.user || r.Gen != s.rec.gen {
+		return protocol.EvaluateAnswer{}, refused
+	}
+	a, ok := s.evals[r.Attempt]
+	if !ok {
+		if err := s.count(r.Attempt, r.Blinded[:]); err != nil {
+			return protocol.EvaluateAnswer{}, err
+		}
+		a = protocol.EvaluateAnswer{Sealed: bytes.Clone(s.rec.sealed), Seq: s.tries.Seq, Tries: s.view(r.Seen)}
+	}
+	k, err := oprf.NewKey(s.rec.oprf)
+	if err != nil {
+		return a, err
+	}
+	defer k.Wipe()
+	e, proof, err := oprf.EvaluateWithProof(rand.Reader, k, r.Blinded)
+	if err != nil {
+		return a, err
+	}
+	a.Evaluated, a.Proof = e, nil
+	if r.WantProof {
+		a.Proof, a.Tries.Since = proof[:], nil
+		a.Tries = s.view(r.Seen)
+	}
+	s.evals[r.Attempt] = a
+	return a, pop(s.after, "evaluate")
 }
 
 func (s *server) Confirm(_ context.Context, r protocol.ConfirmRequest) (protocol.ConfirmAnswer, error) {
@@ -161,7 +200,7 @@ func (s *server) Prepare(_ context.Context, r protocol.PrepareRequest) (protocol
 		return protocol.PrepareAnswer{}, err
 	}
 	defer s.mu.Unlock()
-	r.Policy, r.Sealed = bytes.Clone(r.Policy), bytes.Clone(r.Sealed)
+	r.Policy, r.Sealed, r.OPRFKey = bytes.Clone(r.Policy), bytes.Clone(r.Sealed), bytes.Clone(r.OPRFKey)
 	s.prep = &r
 	return protocol.PrepareAnswer{}, pop(s.after, "prepare")
 }
@@ -186,20 +225,40 @@ func (s *server) Commit(_ context.Context, r protocol.CommitRequest) (protocol.C
 	if err != nil {
 		return protocol.CommitAnswer{}, err
 	}
+	holder := p.Holder("device").P
 	verifier := conf
 	if !s.prep.Init {
+		old, err := mf.ParsePolicy(s.rec.policy)
+		if err != nil {
+			return protocol.CommitAnswer{}, err
+		}
+		newGen := p.MKGen == old.MKGen+1
+		if s.prep.User != s.user || s.prep.OldGen != s.rec.gen || s.prep.NewGen != s.rec.gen+1 || p.KeyID != old.KeyID || p.Pubs != old.Pubs ||
+			s.rebound && (!newGen || holder != s.bound) || !newGen && (p.MKGen != old.MKGen || holder != s.bound || s.rebound) {
+			return protocol.CommitAnswer{}, core.Errorf(core.Conflict, "fake", "not a successor")
+		}
 		verifier = s.rec.conf
 	}
 	msg := protocol.CommitMessage(protocol.Commit{Realm: s.realm, App: s.app, User: s.prep.User, Idem: r.Idem,
 		OldGen: s.prep.OldGen, NewGen: s.prep.NewGen, Policy: sm.SM3(s.prep.Policy), Sealed: sm.SM3(s.prep.Sealed),
-		Pubs: sm.SM3(s.prep.Pubs.Encode()), OPRFKey: sm.SM3(s.prep.OPRFKey), Device: s.device.Compressed()})
+		Pubs: sm.SM3(s.prep.Pubs.Encode()), OPRFKey: sm.SM3(s.prep.OPRFKey), Device: holder})
 	if !sm.Verify(verifier, msg, []byte(protocol.ConfirmID), r.Proof) {
 		return protocol.CommitAnswer{}, refused
 	}
 	if s.prep.Init {
 		_, _ = rand.Read(s.user[:])
 	}
-	s.rec = &record{policy: s.prep.Policy, sealed: s.prep.Sealed, pubs: s.prep.Pubs, gen: s.prep.NewGen, conf: conf}
+	next := &record{policy: s.prep.Policy, sealed: s.prep.Sealed, pubs: s.prep.Pubs, gen: s.prep.NewGen, conf: conf, oprf: bytes.Clone(s.prep.OPRFKey)}
+	if len(next.oprf) > 0 {
+		s.tries.Held, s.tries.Locked = nil, false
+	} else if s.rec != nil {
+		next.oprf = s.rec.oprf
+	}
+	s.rec, s.rebound = next, false
+	if holder != s.bound {
+		delete(s.devices, s.bound)
+		s.bound, s.devices[holder] = holder, true
+	}
 	a := protocol.CommitAnswer{User: s.user, Gen: s.prep.NewGen}
 	s.done[r.Idem] = a
 	s.prep = nil
@@ -238,175 +297,4 @@ func (s *server) Unbind(_ context.Context, r protocol.RemoveRequest) error {
 
 func (s *server) Deregister(_ context.Context, r protocol.RemoveRequest) error {
 	return s.remove("deregister", true, r)
-}
-
-func (s *server) Challenge(context.Context, protocol.ChallengeRequest) (protocol.ChallengeAnswer, error) {
-	return protocol.ChallengeAnswer{}, refused
-}
-
-func (s *server) RecoverPolicy(context.Context, protocol.RecoverPolicyRequest) (protocol.PolicyAnswer, error) {
-	return protocol.PolicyAnswer{}, refused
-}
-
-func (s *server) Rebind(context.Context, protocol.RebindRequest) error { return refused }
-func (s *server) Close() error                                         { return nil }
-
-// unlock is the administrator's order.
-func (s *server) unlock() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tries.Held, s.tries.Locked = nil, false
-	s.tries.UnlockSeq++
-}
-
-// asked counts the calls of a name.
-func (s *server) asked(name string) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.calls {
-		if c == name {
-			n++
-		}
-	}
-	return n
-}
-
-// word is a knowledge source: the secret is what was typed.
-type word struct {
-	name     string
-	captures int
-	mu       sync.Mutex
-}
-
-func (w *word) Describe(context.Context) (core.SourceInfo, error) {
-	return core.SourceInfo{Name: w.name, Kind: core.KindKnowledge, Format: 1, Formats: []uint32{1},
-		Samples: []core.SampleKind{core.SamplePIN}, Strength: core.Strength{PerTry: 13000, Offline: 13000, Evidence: "counted"}}, nil
-}
-func (w *word) Configure(context.Context, core.Config) error { return nil }
-func (w *word) Enroll(ctx context.Context, r core.EnrollRequest, p core.Prompter) (core.Enrollment, error) {
-	s, err := p.Ask(ctx, core.Prompt{Kinds: []core.SampleKind{core.SamplePIN}, Label: r.Label, Purpose: core.PurposeEnroll})
-	if err != nil {
-		return core.Enrollment{}, err
-	}
-	return core.Enrollment{Secret: s.Data, Helper: []byte{1}, Format: 1, Strength: core.Strength{PerTry: 13000, Offline: 13000, Evidence: "counted"}}, nil
-}
-func (w *word) Capture(ctx context.Context, r core.CaptureRequest, p core.Prompter) (core.Capture, error) {
-	w.mu.Lock()
-	w.captures++
-	w.mu.Unlock()
-	s, err := p.Ask(ctx, core.Prompt{Kinds: []core.SampleKind{core.SamplePIN}, Label: r.Label, Purpose: core.PurposeRecover})
-	if err != nil {
-		return nil, err
-	}
-	return &typed{s.Data}, nil
-}
-
-type typed struct{ s *secret.Buffer }
-
-func (t *typed) Recover(context.Context, core.RecoverRequest) (*secret.Buffer, error) {
-	return t.s.Clone(), nil
-}
-func (t *typed) Close() error { t.s.Wipe(); return nil }
-
-// cheap is a KDF for tests: one HMAC. Its name tells it is not for use.
-type cheap struct{}
-
-func (cheap) Describe(context.Context) (core.KDFInfo, error) {
-	return core.KDFInfo{Name: "cheap-test"}, nil
-}
-func (cheap) Validate(p core.Params, l core.Limits) error { return l.Check(p) }
-func (cheap) Derive(_ context.Context, p core.Params, sec, salt, out []byte) error {
-	h := sm.HMAC(salt, append([]byte(p.String()), sec...))
-	copy(out, h[:])
-	return nil
-}
-
-// terminal is everything one test needs.
-type terminal struct {
-	t     *testing.T
-	dir   string
-	keys  *mstcc.FileKeyStore
-	srv   *server
-	dev   sm.PublicKey
-	pin   *word
-	steps []mstcc.Progress
-	hook  func(string)
-	prof  mstcc.Profile
-	mu    sync.Mutex
-}
-
-func newTerminal(t *testing.T) *terminal {
-	t.Helper()
-	k, err := sm.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir() + "/user"
-	keys, err := mstcc.NewFileKeyStore(dir + "-keys")
-	if err != nil {
-		t.Fatal(err)
-	}
-	prof := mstcc.DefaultProfile(protocol.ModePlain)
-	prof.SlowFloor = mstcc.MinSlowFloor
-	return &terminal{t: t, dir: dir, keys: keys, srv: newServer(k.Public()), dev: k.Public(), pin: &word{name: "pin"}, prof: prof}
-}
-
-func (x *terminal) config() mstcc.Config {
-	server, err := sm.GenerateKey(rand.Reader)
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	return mstcc.Config{
-		Dir: x.dir, Keys: x.keys, Device: x.dev,
-		Binding: &mstcc.Binding{App: x.srv.app, Device: protocol.ID{1}, Realm: x.srv.realm, Server: server.Public()},
-		Source: func(_ context.Context, name string) (core.Source, bool, error) {
-			if name == "pin" {
-				return x.pin, false, nil
-			}
-			return &word{name: name}, false, nil
-		},
-		KDF:     func(context.Context, string) (core.KDF, bool, error) { return cheap{}, false, nil },
-		Dial:    func(context.Context) (mstcc.Escrow, error) { return x.srv, nil },
-		Profile: x.prof,
-		Step: func(name string) {
-			if x.hook != nil {
-				x.hook(name)
-			}
-		},
-		Progress: func(p mstcc.Progress) {
-			x.mu.Lock()
-			defer x.mu.Unlock()
-			x.steps = append(x.steps, p)
-		},
-	}
-}
-
-func (x *terminal) open() *mstcc.Module {
-	x.t.Helper()
-	m, err := mstcc.Open(context.Background(), x.config())
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	x.t.Cleanup(func() { _ = m.Close() })
-	return m
-}
-
-func request(t *testing.T, text string) mstcc.InitRequest {
-	t.Helper()
-	tree, err := policy.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return mstcc.InitRequest{Tree: tree, KDF: core.NewParams("cheap-test", core.Param{Key: "i", N: 1024})}
-}
-
-// types answers every prompt with the same text.
-func types(s string) core.Prompter {
-	return core.PrompterFunc(func(_ context.Context, p core.Prompt) (core.Sample, error) {
-		return core.NewSample(p.Kinds[0], []byte(s)), nil
-	})
-}
-
-func (cheap) Calibrate(context.Context, time.Duration, core.Limits) (core.Params, error) {
-	return core.NewParams("cheap-test", core.Param{Key: "i", N: 1024}), nil
 }

@@ -2,13 +2,11 @@ package mstcc
 
 import (
 	"context"
-	"errors"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mf"
 	"github.com/keposs/keposs/core/policy"
 	"github.com/keposs/keposs/core/protocol"
-	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 )
 
@@ -46,11 +44,34 @@ func (m *Module) Initialize(ctx context.Context, req InitRequest, p core.Prompte
 	if err := m.checkInit(req); err != nil {
 		return nil, err
 	}
+	conn, err := m.prepareInit(ctx, "initialisation requested")
+	if err != nil {
+		return nil, err
+	}
+	res, err := m.resumeInit(ctx, conn, true)
+	if err != nil {
+		return nil, m.soft(err)
+	}
+	if res == nil {
+		if res, err = m.enrolAndStore(ctx, conn, req, p); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.machine.Fire(EvInitDone, GuardAcknowledged); err != nil {
+		return nil, core.Errorf(core.Internal, op, "%w", err)
+	}
+	m.step(10, "user id and public keys returned")
+	return res, nil
+}
+
+// prepareInit is steps 1 to 3: the request is noted, the self-tests run, the
+// environment is checked, the session to SS-CC opened. The machine is in INIT.
+func (m *Module) prepareInit(ctx context.Context, text string) (Escrow, error) {
 	if m.machine.State() == Factory {
 		if err := m.machine.Fire(EvInitRequest, GuardProvisioned); err != nil {
 			return nil, err
 		}
-		m.step(1, "initialisation requested")
+		m.step(1, text)
 		if _, err := m.runSelfTests(ctx); err != nil {
 			_ = m.machine.Fire(EvFail, GuardNone)
 			return nil, err
@@ -59,7 +80,7 @@ func (m *Module) Initialize(ctx context.Context, req InitRequest, p core.Prompte
 			return nil, err
 		}
 	} else {
-		m.step(1, "initialisation requested")
+		m.step(1, text)
 		if _, err := m.runSelfTests(ctx); err != nil {
 			_ = m.machine.Fire(EvHardFault, GuardNone)
 			return nil, err
@@ -77,20 +98,7 @@ func (m *Module) Initialize(ctx context.Context, req InitRequest, p core.Prompte
 		return nil, m.soft(err)
 	}
 	m.step(3, "environment checked, session to SS-CC open")
-	res, err := m.resumeInit(ctx, conn)
-	if err != nil {
-		return nil, m.soft(err)
-	}
-	if res == nil {
-		if res, err = m.enrolAndStore(ctx, conn, req, p); err != nil {
-			return nil, err
-		}
-	}
-	if err := m.machine.Fire(EvInitDone, GuardAcknowledged); err != nil {
-		return nil, core.Errorf(core.Internal, op, "%w", err)
-	}
-	m.step(10, "user id and public keys returned")
-	return res, nil
+	return conn, nil
 }
 
 // checkInit refuses what needs no connection to refuse.
@@ -146,7 +154,7 @@ func (m *Module) enrolAndStore(ctx context.Context, conn Escrow, req InitRequest
 	if err := m.machine.Fire(EvNeedPPD, GuardPairTested); err != nil {
 		return nil, err
 	}
-	g, err := m.newGeneration(ctx, req, p, bundle)
+	g, err := m.firstGeneration(ctx, req, p, bundle)
 	if err != nil {
 		bundle.Wipe()
 		_ = m.machine.Fire(EvCancel, GuardReturnInit)
@@ -176,183 +184,15 @@ func (m *Module) fillPubs(res *InitResult) (err error) {
 	return err
 }
 
-// A generation is one policy generation about to be stored.
-type generation struct {
-	sealed   *mf.Sealed
-	secret   *secret.Buffer // the device secret it was enrolled with
-	init     bool
-	user     protocol.ID
-	oldGen   uint64
-	floor    core.Params
-	signer   func(msg []byte) (protocol.Sig, error) // d_conf that proves the Commit
-	approved bool
-	quality  map[string]core.Quality
-	strength map[string]core.Strength
-}
-
-func (g *generation) wipe() {
-	g.sealed.Wipe()
-	g.secret.Wipe()
-}
-
-// newGeneration is steps 5 and 6: enrol every factor, derive MK, seal, derive
+// firstGeneration is steps 5 and 6: enrol every factor, derive MK, seal, derive
 // once more from what will be stored and open it (clause 5.2(2)).
-func (m *Module) newGeneration(ctx context.Context, req InitRequest, p core.Prompter, bundle *mf.Bundle) (_ *generation, err error) {
-	dev, err := secret.Read(m.cfg.Rand, mf.DeviceSecret)
-	if err != nil {
-		return nil, core.Errorf(core.Internal, "mstcc: init", "%w", err)
-	}
-	g := &generation{secret: dev, init: true, approved: true, floor: m.floorOf(req.KDF),
-		quality: map[string]core.Quality{}, strength: map[string]core.Strength{}}
-	defer func() {
-		if err != nil {
-			g.wipe()
-		}
-	}()
-	slow, ok, err := m.cfg.KDF(ctx, req.KDF.Name)
+func (m *Module) firstGeneration(ctx context.Context, req InitRequest, p core.Prompter, bundle *mf.Bundle) (*generation, error) {
+	begin := func(x mf.Params) (*mf.Enrolment, error) { return mf.NewEnrolment(x, m.cfg.Rand) }
+	g, err := m.enrolGeneration(ctx, req, m.profile.Mode, m.cfg.Device, begin, p, bundle)
 	if err != nil {
 		return nil, err
 	}
-	g.approved = ok
-	if err := slow.Validate(req.KDF, core.Limits{}); err != nil {
-		return nil, err
-	}
-	srcs, err := m.sources(ctx, req.Tree.Labels())
-	if err != nil {
-		return nil, err
-	}
-	specs := make([]mf.FactorSpec, len(srcs))
-	for i, s := range srcs {
-		specs[i] = mf.FactorSpec{Label: s.label, Source: s.name, Kind: s.info.Kind}
-		g.approved = g.approved && s.approved
-	}
-	root := req.Root
-	if root == mf.RootUnknown {
-		root = mf.RootWrapped
-		if len(req.Tree.Masks()) == 1 {
-			root = mf.RootDirect
-		}
-	}
-	params := mf.Params{
-		Root: root, KDF: req.KDF, Mode: m.profile.Mode, Realm: m.cfg.Binding.Realm, App: m.cfg.Binding.App,
-		Tree: req.Tree, Factors: specs, Recovery: req.Recovery, NoBoxes: m.profile.Level >= 2,
-		Device: mf.DeviceHolder{Secret: dev, Key: m.cfg.Device, Slot: m.nextSlot()},
-	}
-	if m.cfg.OPRF != nil {
-		params.OPRF = m.cfg.OPRF
-	}
-	e, err := mf.NewEnrolment(params, m.cfg.Rand)
-	if err != nil {
-		return nil, err
-	}
-	defer e.Wipe()
-	for _, s := range srcs {
-		if err := m.enrolFactor(ctx, e, s, req.Params[s.label], p, g); err != nil {
-			return nil, err
-		}
-	}
-	m.step(5, "PPD collected")
-	if g.sealed, err = e.Seal(ctx, slow, bundle); err != nil {
-		return nil, err
-	}
+	g.init = true
 	g.signer = signWith(g.sealed.Confirm, m.cfg.Rand)
-	m.step(6, "MK derived, keys sealed, derived once more and opened")
 	return g, nil
-}
-
-// enrolFactor runs one source's enrolment into e.
-func (m *Module) enrolFactor(ctx context.Context, e *mf.Enrolment, s boundSource, params map[string]string, p core.Prompter, g *generation) error {
-	key, err := e.TransformKey(s.label)
-	if err != nil {
-		return err
-	}
-	defer key.Wipe()
-	en, err := s.src.Enroll(ctx, core.EnrollRequest{Label: s.label, BindKey: key, Params: params}, p)
-	if err != nil {
-		return err
-	}
-	defer en.Secret.Wipe()
-	if err := claimWithin(s.info, en.Strength); err != nil {
-		return err
-	}
-	g.quality[s.label], g.strength[s.label] = en.Quality, en.Strength
-	return e.SetFactor(s.label, en)
-}
-
-// claimWithin refuses a strength without evidence, and a biometric that claims
-// more for one enrolment than its source declares.
-func claimWithin(info core.SourceInfo, s core.Strength) error {
-	if s.Evidence == "" && info.Strength.Evidence == "" {
-		return core.Errorf(core.Policy, "mstcc: enrol", "source %s claims a strength without evidence", info.Name)
-	}
-	if info.Kind == core.KindBiometric && (s.PerTry > info.Strength.PerTry || s.Offline > info.Strength.Offline) {
-		return core.Errorf(core.Policy, "mstcc: enrol", "source %s claims more for this enrolment than it declares", info.Name)
-	}
-	return nil
-}
-
-// floorOf is the lowest cost the trust record will accept later.
-func (m *Module) floorOf(p core.Params) core.Params {
-	return core.NewParams(p.Name, core.Param{Key: "i", N: m.profile.SlowFloor})
-}
-
-// nextSlot names a device secret slot no record uses, so that old and new
-// secret exist side by side until the new generation is promoted.
-func (m *Module) nextSlot() string {
-	used := map[string]bool{}
-	if m.trust != nil {
-		for _, s := range []*mf.Slot{m.trust.Current, m.trust.Pending} {
-			if s != nil {
-				used[s.Secret] = true
-			}
-		}
-	}
-	for n := uint64(1); ; n++ {
-		if name := deviceSecretName(n); !used[name] {
-			return name
-		}
-	}
-}
-
-// boundSource is a source under a factor's label.
-type boundSource struct {
-	label, name string
-	src         core.Source
-	info        core.SourceInfo
-	approved    bool
-}
-
-// sources opens the sources of labels side by side: starts overlap.
-func (m *Module) sources(ctx context.Context, labels []string) ([]boundSource, error) {
-	out := make([]boundSource, len(labels))
-	errs := make([]error, len(labels))
-	done := make(chan struct{})
-	for i, l := range labels {
-		go func() {
-			defer func() { done <- struct{}{} }()
-			name := policy.SourceOf(l)
-			src, approved, err := m.cfg.Source(ctx, name)
-			if err != nil {
-				errs[i] = err
-				return
-			}
-			info, err := src.Describe(ctx)
-			if err == nil && info.Name != name {
-				err = core.Errorf(core.Integrity, "mstcc", "the source for %s calls itself %s", name, info.Name)
-			}
-			out[i], errs[i] = boundSource{l, name, src, info, approved}, err
-		}()
-	}
-	for range labels {
-		<-done
-	}
-	return out, errors.Join(errs...)
-}
-
-// signWith signs under d_conf's id.
-func signWith(k *sm.PrivateKey, rand interface{ Read([]byte) (int, error) }) func([]byte) (protocol.Sig, error) {
-	return func(msg []byte) (protocol.Sig, error) {
-		sig, err := k.Sign(rand, msg, []byte(protocol.ConfirmID))
-		return protocol.Sig(sig), err
-	}
 }

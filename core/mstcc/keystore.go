@@ -25,7 +25,8 @@ type KeyStore interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// DeviceKeyName is the KeyStore name of the n-th device key.
+// DeviceKeyName is the KeyStore name of the n-th device key: 1 is the one in
+// use, 2 exists only while a revoke replaces it.
 func DeviceKeyName(n uint64) string { return fmt.Sprintf("device-key-%d", n) }
 
 // FileKeyStore keeps each secret in one 0600 file of a 0700 folder. It protects

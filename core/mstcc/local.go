@@ -70,6 +70,9 @@ func (m *Module) dropLocal(kind mf.FileKind) error { return removeFile(m.cfg.Dir
 
 // slot names the device secret that authenticates the local files now.
 func (m *Module) slot() string {
+	if m.trust == nil {
+		return m.interim
+	}
 	if m.trust.Current != nil {
 		return m.trust.Current.Secret
 	}

@@ -24,6 +24,7 @@ type Module struct {
 	tries   *tries
 	saved   []byte // the counter as it stands on disk; nil = not known
 	profile Profile
+	interim string // slot that seals the counter while a recovery has no trust record yet
 	conn    Escrow
 	flow    flow
 	closed  bool
@@ -54,6 +55,9 @@ func Open(ctx context.Context, cfg Config) (*Module, error) {
 		m.emit(Progress{Flow: "state", Text: t.ID + " " + string(t.From) + " → " + string(t.To) + ": " + string(t.Event)})
 	})
 	if err := m.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.settle(ctx); err != nil {
 		return nil, err
 	}
 	if m.trust == nil {
@@ -122,6 +126,9 @@ func (m *Module) connect(ctx context.Context) (Escrow, error) {
 		return m.conn, nil
 	}
 	c, err := m.cfg.Dial(ctx)
+	if errors.Is(err, core.Refused) && m.rotating() {
+		c, err = m.cfg.DialNext(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -231,7 +231,14 @@ func (m *Module) run(a *attempt, use func(*mf.Bundle) error) error {
 // the machine is in USER with a grant, and the counter is back at zero in
 // memory only: the caller makes that durable. Until then a crash leaves the
 // higher count.
-func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.Prompter) (_ *attempt, err error) {
+func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.Prompter) (*attempt, error) {
+	return m.enterThen(ctx, text, o, p, nil)
+}
+
+// enterThen is enter for services that take further PPD, or work with RK,
+// before CSP-ENTRY ends: then runs with the opened policy, its error ends the
+// request without a grant. The factors entered are kept for it.
+func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p core.Prompter, then func(*attempt) error) (_ *attempt, err error) {
 	if !m.bound() {
 		return nil, core.Errorf(core.State, "mstcc", "not initialised: run init first")
 	}
@@ -254,13 +261,10 @@ func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.P
 			err = m.leaveEntry(err)
 		}
 	}()
-	conn, err := m.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if a, err = m.policyFor(ctx, conn); err != nil {
+	if a, err = m.policyFor(ctx); err != nil {
 		return a, err
 	}
+	a.keep = then != nil
 	if err = m.capture(ctx, a, o, p); err != nil {
 		return a, err
 	}
@@ -270,6 +274,15 @@ func (m *Module) enter(ctx context.Context, text string, o OpenOptions, p core.P
 		return a, err
 	}
 	m.tries.used = 0
+	if then != nil {
+		if err = m.saveTries(ctx); err != nil {
+			return a, err
+		}
+		a.closeCaptures()
+		if err = then(a); err != nil {
+			return a, err
+		}
+	}
 	return a, m.machine.Fire(EvPPDOk, GuardReturnUser)
 }
 
@@ -325,17 +338,10 @@ func (m *Module) tryUnlock(ctx context.Context) error {
 // queued tells that the counter is made durable on the way.
 func (m *Module) queueConfirm(a *attempt, conf *sm.PrivateKey) (queued bool, err error) {
 	defer conf.Wipe()
-	entries := m.tries.confirmable(a.after)
-	if len(entries) == 0 {
-		return false, nil
-	}
-	req := protocol.ConfirmRequest{User: m.trust.User, Gen: a.checked.Policy.Epoch, Entries: entries}
-	b := m.cfg.Binding
-	sig, err := signWith(conf, m.cfg.Rand)(protocol.ConfirmMessage(b.Realm, b.App, req.User, req.Gen, entries))
-	if err != nil {
+	req, err := m.confirmRequest(a, conf)
+	if err != nil || len(req.Entries) == 0 {
 		return false, err
 	}
-	req.Sig = sig
 	conn, done := m.conn, make(chan struct{})
 	m.confirming = done
 	go func() {
@@ -349,17 +355,48 @@ func (m *Module) queueConfirm(a *attempt, conf *sm.PrivateKey) (queued bool, err
 			return
 		}
 		if err == nil {
-			gone := make(map[protocol.Tag]bool, len(entries))
-			for _, e := range entries {
-				gone[e.Tag] = true
-			}
-			m.tries.dropOwn(gone)
+			m.tries.dropEntries(req.Entries)
 		}
 		// Unsaved, the count stays higher and kept tags cost space, until the
 		// next success.
 		_ = m.saveTries(context.WithoutCancel(ctx))
 	}()
 	return true, nil
+}
+
+// confirmRequest signs for our own held tries; no entries when there are none.
+func (m *Module) confirmRequest(a *attempt, conf *sm.PrivateKey) (protocol.ConfirmRequest, error) {
+	req := protocol.ConfirmRequest{User: a.user, Gen: a.checked.Policy.Epoch, Entries: m.tries.confirmable(a.after)}
+	if len(req.Entries) == 0 {
+		return req, nil
+	}
+	b := m.cfg.Binding
+	sig, err := signWith(conf, m.cfg.Rand)(protocol.ConfirmMessage(b.Realm, b.App, req.User, req.Gen, req.Entries))
+	req.Sig = sig
+	return req, err
+}
+
+// confirmNow is queueConfirm for a change, which needs its tries forgiven
+// before it makes more or commits another generation.
+func (m *Module) confirmNow(ctx context.Context, a *attempt) error {
+	conf, err := a.opened.ConfirmKey()
+	if err != nil {
+		return err
+	}
+	defer conf.Wipe()
+	req, err := m.confirmRequest(a, conf)
+	if err != nil || len(req.Entries) == 0 {
+		return err
+	}
+	err = again(ctx, func() error {
+		_, err := m.conn.Confirm(ctx, req)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m.tries.dropEntries(req.Entries)
+	return m.saveTries(ctx)
 }
 
 func (m *Module) outcome(a *attempt) Outcome {

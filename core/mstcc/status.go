@@ -72,7 +72,7 @@ func (m *Module) Status(ctx context.Context, online bool) (Status, error) {
 	}
 	st.Server, st.Foreign = &ans, m.tries.foreign(ans.Tries)
 	st.State, st.Used, st.Alarm = m.machine.State(), m.tries.used, m.tries.alarm
-	if a, err := m.policyFor(ctx, conn); err == nil {
+	if a, err := m.policyFor(ctx); err == nil {
 		p := a.checked.Policy
 		st.Policy, st.KDF = p.Tree.String(), p.KDF.String()
 		for _, h := range p.Anchor {
@@ -167,14 +167,7 @@ func (m *Module) finishRemoval(ctx context.Context, deregister bool) error {
 // eraseLocal removes records, then the secrets they name. The trust record goes
 // last of the records: while it stands, a repeated run knows what to erase.
 func (m *Module) eraseLocal(ctx context.Context, all bool) error {
-	slots := map[string]bool{}
-	if m.trust != nil {
-		for _, s := range []*mf.Slot{m.trust.Current, m.trust.Pending} {
-			if s != nil {
-				slots[s.Secret] = true
-			}
-		}
-	}
+	slots := m.namedSlots()
 	for _, kind := range []mf.FileKind{mf.FileJournal, mf.FileTrust} {
 		if err := m.dropLocal(kind); err != nil {
 			return err
@@ -186,18 +179,23 @@ func (m *Module) eraseLocal(ctx context.Context, all bool) error {
 		}
 	}
 	for s := range slots {
+		if s == "" {
+			continue
+		}
 		if err := m.cfg.Keys.Delete(ctx, s); err != nil {
 			return err
 		}
 	}
+	least := uint64(2)
 	if all {
-		for n := uint64(1); n <= 4; n++ {
-			if err := m.cfg.Keys.Delete(ctx, DeviceKeyName(n)); err != nil {
-				return err
-			}
+		least = 1
+	}
+	for n := least; n <= 2; n++ {
+		if err := m.cfg.Keys.Delete(ctx, DeviceKeyName(n)); err != nil {
+			return err
 		}
 	}
-	m.trust, m.tries, m.saved, m.profile = nil, &tries{}, nil, m.cfg.Profile
+	m.trust, m.tries, m.saved, m.profile, m.interim = nil, &tries{}, nil, m.cfg.Profile, ""
 	return nil
 }
 

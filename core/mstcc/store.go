@@ -55,7 +55,7 @@ func (m *Module) commitFields(g *generation, idem protocol.ID) protocol.Commit {
 		Realm: m.cfg.Binding.Realm, App: m.cfg.Binding.App, User: g.user, Idem: idem,
 		OldGen: g.oldGen, NewGen: g.sealed.Slot.Epoch,
 		Policy: g.sealed.Slot.Policy, Sealed: sm.SM3(g.sealed.Blob), Pubs: sm.SM3(g.sealed.Slot.Pubs.Encode()),
-		OPRFKey: sm.SM3(g.sealed.OPRFKey.Bytes()), Device: m.cfg.Device.Compressed(),
+		OPRFKey: sm.SM3(g.sealed.OPRFKey.Bytes()), Device: g.device,
 	}
 }
 
@@ -64,6 +64,12 @@ func (m *Module) commitFields(g *generation, idem protocol.ID) protocol.Commit {
 // them count. A secret the record no longer names is deleted afterwards.
 func (m *Module) savePending(ctx context.Context, g *generation) error {
 	slot := g.sealed.Slot.Secret
+	if !g.rotates {
+		// What a revoke that came to nothing left must not become the device key.
+		if err := m.cfg.Keys.Delete(ctx, DeviceKeyName(2)); err != nil {
+			return err
+		}
+	}
 	if g.secret != nil {
 		if err := m.cfg.Keys.Store(ctx, slot, g.secret); err != nil {
 			return err
@@ -84,7 +90,9 @@ func (m *Module) savePending(ctx context.Context, g *generation) error {
 		old = m.trust.Pending.Secret
 	}
 	if !m.bound() {
-		m.tries = &tries{}
+		if g.init {
+			m.tries = &tries{}
+		}
 		if err := m.writeLocal(ctx, mf.FileProfile, slot, m.profile.marshal()); err != nil {
 			return err
 		}
@@ -104,10 +112,18 @@ func (m *Module) savePending(ctx context.Context, g *generation) error {
 // commit repeats until SS-CC has answered, then promotes the pending slot.
 func (m *Module) commit(ctx context.Context, conn Escrow, j *journal) (protocol.ID, error) {
 	var ans protocol.CommitAnswer
-	err := again(ctx, func() (err error) {
+	once := func() (err error) {
 		ans, err = conn.Commit(ctx, protocol.CommitRequest{User: j.user, Idem: j.idem, Proof: j.proof})
 		return err
-	})
+	}
+	err := again(ctx, once)
+	if errors.Is(err, core.Refused) && m.rotating() {
+		// SS-CC may know the device by its new key only: an earlier Commit was
+		// applied and its answer lost.
+		if conn, err = m.redialNext(ctx); err == nil {
+			err = again(ctx, once)
+		}
+	}
 	if err != nil {
 		return protocol.ID{}, err
 	}
@@ -120,7 +136,7 @@ func (m *Module) commit(ctx context.Context, conn Escrow, j *journal) (protocol.
 // secret, and deletes what only the old generation used.
 func (m *Module) promote(ctx context.Context, user protocol.ID) error {
 	if m.trust.Pending == nil {
-		return m.dropLocal(mf.FileJournal)
+		return m.finishPromotion(ctx)
 	}
 	oldSecret := ""
 	if m.trust.Current != nil && m.trust.Current.Secret != m.trust.Pending.Secret {
@@ -142,20 +158,40 @@ func (m *Module) promote(ctx context.Context, user protocol.ID) error {
 		return err
 	}
 	m.cfg.Step.At("store.promoted")
+	return m.finishPromotion(ctx)
+}
+
+// finishPromotion makes the device key of a revoke the one in use, removes the
+// journal and deletes the secrets no generation names. It may be repeated: while
+// the journal stands, a crash in between is finished by settle.
+func (m *Module) finishPromotion(ctx context.Context) error {
+	moved, err := m.moveDeviceKey(ctx)
+	if err != nil {
+		return err
+	}
+	if moved {
+		m.cfg.Step.At("store.rekeyed")
+	}
 	if err := m.dropLocal(mf.FileJournal); err != nil {
 		return err
 	}
-	if oldSecret != "" {
-		return m.cfg.Keys.Delete(ctx, oldSecret)
-	}
-	return nil
+	m.interim = ""
+	return m.sweepSecrets(ctx)
 }
 
 // resumeInit repeats the Commit of an initialisation a crash interrupted. nil
 // without an error means there is nothing to resume: start over.
-func (m *Module) resumeInit(ctx context.Context, conn Escrow) (*InitResult, error) {
+// first tells an initialisation from a recovery: each finishes only its own.
+func (m *Module) resumeInit(ctx context.Context, conn Escrow, first bool) (*InitResult, error) {
 	if m.trust == nil || m.bound() {
 		return nil, nil
+	}
+	j, err := m.loadJournal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if j != nil && j.init != first {
+		return nil, core.Errorf(core.State, "mstcc", "another command was interrupted here after SS-CC had stored: run it again first (%s)", map[bool]string{true: "init", false: "recover"}[j.init])
 	}
 	user, ok, err := m.resume(ctx, conn)
 	if err != nil || !ok {
@@ -168,20 +204,13 @@ func (m *Module) resumeInit(ctx context.Context, conn Escrow) (*InitResult, erro
 // resume repeats a journalled Commit. ok is false when there is no journal or
 // SS-CC no longer holds what it prepared: nothing was committed then.
 func (m *Module) resume(ctx context.Context, conn Escrow) (user protocol.ID, ok bool, err error) {
-	body, err := m.readLocal(ctx, mf.FileJournal)
-	if errors.Is(err, core.NotFound) {
-		return user, false, nil
-	}
-	if err != nil {
-		return user, false, err
-	}
-	j, err := parseJournal(body)
-	if err != nil {
+	j, err := m.loadJournal(ctx)
+	if j == nil || err != nil {
 		return user, false, err
 	}
 	if m.trust.Pending == nil || m.trust.Pending.Policy != j.policy {
 		// Promoted already: the crash came between promotion and this removal.
-		return m.trust.User, m.bound(), m.dropLocal(mf.FileJournal)
+		return m.trust.User, m.bound(), m.finishPromotion(ctx)
 	}
 	user, err = m.commit(ctx, conn, j)
 	switch core.CodeOf(err) {
@@ -194,6 +223,18 @@ func (m *Module) resume(ctx context.Context, conn Escrow) (user protocol.ID, ok 
 	default:
 		return user, false, err
 	}
+}
+
+// loadJournal returns nil when there is none.
+func (m *Module) loadJournal(ctx context.Context) (*journal, error) {
+	body, err := m.readLocal(ctx, mf.FileJournal)
+	if errors.Is(err, core.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseJournal(body)
 }
 
 // again repeats an idempotent request while its fate is unknown or it was

@@ -81,6 +81,15 @@ func (t *tries) dropOwn(tags map[protocol.Tag]bool) {
 	t.own = kept
 }
 
+// dropEntries forgets the tags of confirmed entries.
+func (t *tries) dropEntries(entries []protocol.SeqTag) {
+	gone := make(map[protocol.Tag]bool, len(entries))
+	for _, e := range entries {
+		gone[e.Tag] = true
+	}
+	t.dropOwn(gone)
+}
+
 func (t *tries) isOwn(tag protocol.Tag) bool {
 	for _, o := range t.own {
 		if o == tag {

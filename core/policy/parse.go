@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"sort"
 
 	"github.com/keposs/keposs/core"
 )
@@ -213,6 +214,7 @@ func same(a, b *node) bool {
 	for l := range labels {
 		t.labels = append(t.labels, l)
 	}
+	sort.Strings(t.labels) // the encoding looks labels up by bisection
 	return string(t.encode(nil, t.normal(a))) == string(t.encode(nil, t.normal(b)))
 }
 

@@ -27,6 +27,12 @@ func TestParseCanonical(t *testing.T) {
 		{"any(face & pin, pin & face)", "face & pin"},
 		{"2 of (pin & face, gesture, fingerprint | iris)", "2 of (gesture, fingerprint | iris, face & pin)"},
 		{"all(pin)\n&\tany(face)", "face & pin"},
+		{"any(a | b)", "a | b"},
+		{"all(a | b)", "a | b"},
+		{"any(a & b)", "a & b"},
+		{"1 of (a & b | a & c)", "(a & b) | (a & c)"},
+		{"all(any(a & b, c))", "c | (a & b)"},
+		{"2 of (a & c, x1 & a, 0b)", "2 of (0b, a & c, a & x1)"},
 	} {
 		tree, err := policy.Parse(c.in)
 		if err != nil {
@@ -39,6 +45,19 @@ func TestParseCanonical(t *testing.T) {
 		again, err := policy.Parse(tree.String())
 		if err != nil || !again.Equal(tree) {
 			t.Errorf("%q: canonical text does not parse back: %v", c.in, err)
+		}
+	}
+}
+
+// Items of a threshold that share a factor are not repeats of each other, in
+// whatever order maps give their labels.
+func TestSharedFactorIsNoRepeat(t *testing.T) {
+	for range 200 {
+		if _, err := policy.Parse("2 of (a & c, x1 & a, 0b)"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := policy.Parse("2 of (a & c, c & a, 0b)"); err == nil {
+			t.Fatal("a repeat was taken")
 		}
 	}
 }
@@ -124,6 +143,31 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestWithout(t *testing.T) {
+	for _, c := range []struct{ text, label, want string }{
+		{"pin & (face | fingerprint)", "face", "fingerprint & pin"},
+		{"2 of (pin, gesture, face)", "face", "gesture & pin"},
+		{"2 of (pin, gesture, face, token)", "face", "2 of (gesture, pin, token)"},
+		{"pin & gesture", "gesture", "pin"},
+		{"(pin & face) | (gesture & face)", "face", "gesture | pin"},
+	} {
+		tree, err := policy.Parse(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tree.Without(c.label)
+		if err != nil || got.String() != c.want {
+			t.Errorf("%s without %s: %s, %v; want %s", c.text, c.label, got, err, c.want)
+		}
+	}
+	one, _ := policy.Parse("pin")
+	for _, l := range []string{"pin", "face"} {
+		if _, err := one.Without(l); !errors.Is(err, core.Usage) {
+			t.Errorf("pin without %s: %v, want usage", l, err)
+		}
+	}
+}
+
 // Attack 27: bombs are refused quickly, whatever their shape.
 func TestAttack27Bombs(t *testing.T) {
 	pairs := func(n int) string { // n pairs of alternatives: 2^n sets
@@ -179,6 +223,33 @@ func TestAttack27Bombs(t *testing.T) {
 		if _, err := policy.Decode(b, []string{"a", "b"}); !errors.Is(err, core.Policy) {
 			t.Errorf("decode %s: %v, want code policy", name, err)
 		}
+	}
+}
+
+// Attack 27, planted: a compiler that multiplies out, and looks for minimal sets
+// and the cap only afterwards, would build this many products for the bombs
+// above, of which the real one sees truth tables of 2^16 bits.
+func TestAttack27MultiplyingOut(t *testing.T) {
+	of := func(k int, kids ...float64) float64 { // the k-th elementary symmetric sum
+		e := make([]float64, k+1)
+		e[0] = 1
+		for _, n := range kids {
+			for j := k; j > 0; j-- {
+				e[j] += e[j-1] * n
+			}
+		}
+		return e[k]
+	}
+	some := func(n int, v float64) []float64 { return slices.Repeat([]float64{v}, n) }
+	if n := of(8, some(16, 1)...); n != 12870 {
+		t.Fatalf("8 of 16 gives %v products, want 12870", n)
+	}
+	if n := of(5, some(5, 2)...); n != policy.MaxSets {
+		t.Fatalf("5 pairs give %v products, want the cap", n)
+	}
+	bomb := of(8, append(some(60, of(4, some(8, 1)...)+1), 1)...)
+	if bomb < 1e20 {
+		t.Errorf("the threshold bomb gives %v products: it would not stop a weak compiler", bomb)
 	}
 }
 

@@ -114,6 +114,48 @@ func FromSets(sets [][]string) (*Tree, error) {
 	return build(any, op)
 }
 
+// Without returns the tree with one factor taken out of its gates: an all or an
+// any goes on without it, of k of n at most n−1 are asked. Code Usage when the
+// tree has no such factor or nothing else.
+func (t *Tree) Without(label string) (*Tree, error) {
+	const op = "policy: without"
+	if !slices.Contains(t.labels, label) {
+		return nil, core.Errorf(core.Usage, op, "the policy %s has no factor %s", t, label)
+	}
+	rest := without(t.root, label)
+	if rest == nil {
+		return nil, core.Errorf(core.Usage, op, "%s is the only factor", label)
+	}
+	return build(rest, op)
+}
+
+// without returns nil when nothing of n is left.
+func without(n *node, label string) *node {
+	if n.leaf() {
+		if n.label == label {
+			return nil
+		}
+		return n
+	}
+	out := &node{k: n.k}
+	for _, c := range n.kids {
+		if c = without(c, label); c != nil {
+			out.kids = append(out.kids, c)
+		}
+	}
+	switch {
+	case len(out.kids) == 0:
+		return nil
+	case len(out.kids) == 1:
+		return out.kids[0]
+	case n.all():
+		out.k = len(out.kids)
+	default:
+		out.k = min(n.k, len(out.kids))
+	}
+	return out
+}
+
 // contains reports whether sets holds a proper subset of s.
 func contains(sets [][]string, s []string) bool {
 	for _, o := range sets {
@@ -182,6 +224,9 @@ func depth(n *node) int {
 func (t *Tree) normal(n *node) *node {
 	if n.leaf() {
 		return n
+	}
+	if len(n.kids) == 1 { // an all and an any at once: it is its kid
+		return t.normal(n.kids[0])
 	}
 	kids := make([]*node, 0, len(n.kids))
 	isAll, isAny := n.all(), n.any()

@@ -277,7 +277,7 @@ type RemoveRequest struct {
 // RebindRequest lets a new device make counted tries with the recovery code.
 type RebindRequest struct {
 	User      ID
-	Gen       uint64
+	Gen       uint64 // of the policy; 0 in a RecoverPolicyRequest, which asks for it
 	Holder    string // anchor holder id in the policy
 	Challenge Hash   // from RebindChallenge
 	Sig       Sig    // under d_rec over RebindMessage

@@ -81,7 +81,11 @@ func (c *call) committed(ctx context.Context, u *user, p *pending, r protocol.Co
 	if err != nil || b.idem != r.Idem {
 		return ans, false, err
 	}
-	if p != nil && p.idem == r.Idem {
+	pol, err := mf.ParsePolicy(b.policy)
+	if err != nil {
+		return ans, false, corrupt("user")
+	}
+	if err = c.rekey(ctx, deviceOf(pol)); err == nil && p != nil && p.idem == r.Idem {
 		err = c.mark(ctx, r.User, p)
 	}
 	return protocol.CommitAnswer{User: r.User, Gen: u.hot.gen}, true, err
@@ -112,10 +116,13 @@ func (c *call) mark(ctx context.Context, user protocol.ID, p *pending) error {
 }
 
 // proof checks the Commit's signature under conf.
-func (c *call) proof(p *pending, conf protocol.Point, sig protocol.Sig) bool {
+func (c *call) proof(p *pending, pol *mf.Policy, conf protocol.Point, sig protocol.Sig) bool {
 	m := protocol.Commit{Realm: c.k.realm, App: c.peer.App, Idem: p.idem, OldGen: p.oldGen, NewGen: p.newGen,
 		Policy: sm.SM3(p.body.policy), Sealed: sm.SM3(p.body.sealed), Pubs: sm.SM3(p.body.pubs.Encode()),
 		OPRFKey: sm.SM3(p.body.oprfKey), Device: c.peer.Key}
+	if key := deviceOf(pol); key != (protocol.Point{}) {
+		m.Device = key
+	}
 	if !p.init {
 		m.User = p.user
 	}
@@ -135,7 +142,7 @@ func (c *call) commitInit(ctx context.Context, p *pending, r protocol.CommitRequ
 	if err != nil {
 		return corrupt("staged record")
 	}
-	if !c.proof(p, pol.PConf, r.Proof) {
+	if !c.proof(p, pol, pol.PConf, r.Proof) {
 		return refused
 	}
 	freeze, err := s.realmFreeze(ctx, c.k)
@@ -178,7 +185,7 @@ func (c *call) commitReplace(ctx context.Context, u *user, p *pending, r protoco
 		if b.idem == p.idem { // the same Commit, at the same moment
 			return nil, false, nil
 		}
-		if !c.proof(p, b.conf, r.Proof) {
+		if !c.proof(p, pol, b.conf, r.Proof) {
 			return nil, false, refused
 		}
 		if u.hot.gen != p.oldGen || u.hot.rebound && pol.MKGen != b.mkGen+1 {
@@ -195,9 +202,14 @@ func (c *call) commitReplace(ctx context.Context, u *user, p *pending, r protoco
 		stored = true
 		return next, true, nil
 	})
-	if err != nil || !stored {
+	if err != nil {
 		return err
 	}
-	s.cfg.Step.At("commit.stored")
+	if stored {
+		s.cfg.Step.At("commit.stored")
+	}
+	if err := c.rekey(ctx, deviceOf(pol)); err != nil || !stored {
+		return err
+	}
 	return s.audit.record(ctx, event{kind: evReplace, seq: u.hot.seq, head: u.hot.head, subject: s.audit.digest(c.k, u.key), device: s.audit.digest(c.k, c.peer.Device[:])})
 }

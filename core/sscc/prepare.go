@@ -162,10 +162,8 @@ func (c *call) unfit(p *mf.Policy, r protocol.PrepareRequest) string {
 	case p.Pubs != protocol.Hash(sm.SM3(r.Pubs.Encode())):
 		return "the policy names other public keys"
 	}
-	for _, h := range p.Anchor {
-		if h.Kind == mf.HolderDevice && h.P != c.peer.Key {
-			return "the policy names another device"
-		}
+	if key := deviceOf(p); r.Init && key != (protocol.Point{}) && key != c.peer.Key {
+		return "the policy names another device"
 	}
 	return ""
 }
@@ -220,6 +218,8 @@ func (c *call) checkReplace(ctx context.Context, u *user, p *mf.Policy, r protoc
 		return core.Errorf(core.Policy, op, "a hardened user never becomes plain")
 	case u.hot.rebound && p.MKGen != b.mkGen+1:
 		return core.Errorf(core.Policy, op, "after a rebind the next change is a revoke: mk generation %d, want %d", p.MKGen, b.mkGen+1)
+	case c.foreign(u, b, p):
+		return core.Errorf(core.Invalid, op, "the policy names another device")
 	case p.MKGen != b.mkGen && p.MKGen != b.mkGen+1:
 		return core.Errorf(core.Policy, op, "mk generation %d, want %d or %d", p.MKGen, b.mkGen, b.mkGen+1)
 	}

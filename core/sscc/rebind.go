@@ -23,8 +23,9 @@ func (c *call) rebindAbout(user protocol.ID) [][]byte {
 }
 
 // recovers checks the recovery holder's signature and returns the record in
-// force. An unknown user costs the same reads and the same check.
-func (c *call) recovers(ctx context.Context, u *user, r protocol.RebindRequest) (*blob, error) {
+// force. To read, a new terminal, which does not know the generation, names 0.
+// An unknown user costs the same reads and the same check.
+func (c *call) recovers(ctx context.Context, u *user, r protocol.RebindRequest, read bool) (*blob, error) {
 	b, have := &blob{}, u.version > 0 && !u.hot.state.gone()
 	_, err := c.s.store.get(ctx, false, c.key) // whether there is something to open or not
 	if err == nil && have {
@@ -47,7 +48,7 @@ func (c *call) recovers(ctx context.Context, u *user, r protocol.RebindRequest) 
 	}
 	fresh := c.k.fresh(c.s.now(), r.Challenge, c.rebindAbout(r.User)...)
 	signed := verify(key, protocol.RebindMessage(c.k.realm, c.peer.App, r.User, r.Gen, r.Holder, c.peer.Key, r.Challenge), protocol.RebindID, r.Sig)
-	if !have || !fresh || !signed || gen != r.Gen {
+	if !have || !fresh || !signed || gen != r.Gen && !(read && r.Gen == 0) {
 		return nil, refused
 	}
 	return b, nil
@@ -59,7 +60,7 @@ func (c *call) recovers(ctx context.Context, u *user, r protocol.RebindRequest) 
 // req: X-25
 func (s *Server) RecoverPolicy(ctx context.Context, peer protocol.Peer, r protocol.RecoverPolicyRequest) (ans protocol.PolicyAnswer, err error) {
 	err = s.serve(ctx, "recover-policy", peer, r.User, true, func(c *call, u *user) error {
-		b, err := c.recovers(ctx, u, r)
+		b, err := c.recovers(ctx, u, r, true)
 		if err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func (s *Server) Rebind(ctx context.Context, peer protocol.Peer, r protocol.Rebi
 		done := false
 		err := s.edit(ctx, c.k, u, func(u *user) (*blob, bool, error) {
 			done = false
-			if _, err := c.recovers(ctx, u, r); err != nil {
+			if _, err := c.recovers(ctx, u, r, false); err != nil {
 				return nil, false, err
 			}
 			h := u.hot

@@ -11,6 +11,8 @@ var commandGroups = []struct {
 	{groupUse, provisionCommands},
 	{groupUse, userCommands},
 	{groupUse, cryptoCommands},
+	{groupUse, factorCommands},
+	{groupUse, recoveryCommands},
 	{groupServe, ssccCommands},
 	{groupServe, adminCommands},
 	{groupLook, selftestCommands},

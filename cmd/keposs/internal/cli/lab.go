@@ -9,7 +9,7 @@ import (
 
 // labCommands is the laboratory: every figure in the documents is printed by one
 // of these.
-func labCommands(*Env) []*cobra.Command {
+func labCommands(e *Env) []*cobra.Command {
 	return []*cobra.Command{
 		group("lab", "Measure: attack costs, error rates, speeds", "  keposs lab policy --attack\n  keposs lab ppd face --data faces.npy --labels faces.csv",
 			policycmd.Command(),
@@ -18,7 +18,7 @@ func labCommands(*Env) []*cobra.Command {
 			),
 		),
 		group("policy", "Read factor policies", "  keposs policy explain 'pin & gesture'",
-			policycmd.ExplainCommand(),
+			policycmd.ExplainCommand(), policyShowCommand(e),
 		),
 	}
 }

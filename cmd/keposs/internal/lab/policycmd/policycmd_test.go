@@ -34,6 +34,22 @@ func TestAttackJSON(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
+	var raw struct {
+		Cases []map[string]json.RawMessage `json:"cases"`
+	}
+	if err := json.Unmarshal(out.Bytes(), &raw); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range raw.Cases {
+		for _, field := range []string{"policy", "design", "candidates", "slow_calls", "fast_ops", "found"} {
+			if _, ok := c[field]; !ok {
+				t.Errorf("a case has no %s: %v", field, c)
+			}
+		}
+	}
+	if attack.DesignMF != "keposs-mf/1" || attack.DesignShamir != "shamir-then-kdf" || attack.DesignPerFactor != "kdf-per-factor" {
+		t.Error("a design changed its name")
+	}
 	designs := map[string]int{}
 	for _, c := range r.Cases {
 		designs[c.Design]++
