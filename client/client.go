@@ -107,6 +107,13 @@ type Options struct {
 // Profile is sealed at initialisation and cannot be relaxed by a flag later.
 type Profile = mstcc.Profile
 
+// Escrow modes of a profile: plain is the standard's; hardened makes every
+// complete guess cost a counted try at SS-CC.
+const (
+	ModePlain    = protocol.ModePlain
+	ModeHardened = protocol.ModeHardened
+)
+
 // DefaultProfile is level 1, strict verify, five tries, plain escrow.
 func DefaultProfile() Profile { return mstcc.DefaultProfile(protocol.ModePlain) }
 
@@ -166,7 +173,6 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		Keys:     keys,
 		Source:   c.host.source,
 		KDF:      c.host.kdf,
-		OPRF:     mstcc.NewOPRF(),
 		Profile:  o.Profile,
 		Step:     o.Step,
 		Progress: o.Events,

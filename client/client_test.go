@@ -87,6 +87,33 @@ func journey(t *testing.T, inProcess bool) {
 	}
 }
 
+// In hardened mode the same API works, and the lock holds.
+func TestHardened(t *testing.T) {
+	_, c, u := initialised(t, func(o *Options) { o.Profile.Mode, o.Profile.Limit, o.InProcess = ModeHardened, 1, true })
+	key, err := u.SignKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := c.Sign(t.Context(), SignRequest{Message: []byte("m")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !sm.Verify(key, []byte("m"), []byte(sm.DefaultID), [64]byte(sig.Raw())) {
+		t.Error("the signature does not verify")
+	}
+	dir := c.folder.dir
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stranger := opened(t, dir, wrong)
+	if _, err := stranger.Sign(t.Context(), SignRequest{Message: []byte("m")}); !errors.Is(err, Auth) {
+		t.Errorf("wrong PIN: %v", err)
+	}
+	if _, err := stranger.Sign(t.Context(), SignRequest{Message: []byte("m")}); !errors.Is(err, Locked) {
+		t.Errorf("after the only try: %v", err)
+	}
+}
+
 // A wrong factor is refused without saying which and counted; the lock holds
 // over a restart; the administrator lifts it.
 // req: K-5.3-02a, K-15.4-L2b, X-14, X-15
