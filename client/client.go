@@ -176,6 +176,7 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		Profile:  o.Profile,
 		Step:     o.Step,
 		Progress: o.Events,
+		OPRF:     mstcc.NewOPRF(),
 	}
 	if cfg.Profile == (Profile{}) {
 		cfg.Profile = DefaultProfile()
