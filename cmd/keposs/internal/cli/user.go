@@ -14,6 +14,7 @@ import (
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
+	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/step"
 )
 
@@ -107,6 +108,7 @@ func initCommand(e *Env) *cobra.Command {
 	var r client.InitRequest
 	profile := client.DefaultProfile()
 	var params []string
+	var mode string
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make a key for a user and seal it under their factors (clause 7.1)",
@@ -118,12 +120,16 @@ If the command is interrupted, run it again: it completes what SS-CC already
 acknowledged, or starts over and asks again.`,
 		Example: `  keposs init
   keposs init --policy 'pin & gesture'
+  keposs init --escrow hardened
   keposs init --policy '2 of (pin, gesture, pin:work)' --limit 3
   keposs init --param pin:alphanumeric=true --ppd-fd 3 3<answers`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if r.Params, err = parseParams(params); err != nil {
 				return err
+			}
+			if profile.Mode, err = protocol.ParseMode(mode); err != nil {
+				return usagef("init", "--escrow %q, want plain or hardened", mode)
 			}
 			return s.withProfile(c.Context(), e, profile, func(cl *client.Client) error {
 				u, err := cl.Initialize(c.Context(), r)
@@ -140,6 +146,7 @@ acknowledged, or starts over and asks again.`,
 	f.StringVar(&r.KDF, "kdf", "", "slow KDF and cost as `name$key=n,…` (default pbkdf2sm3 at the floor)")
 	f.Uint64Var(&profile.SlowFloor, "min-iterations", profile.SlowFloor, "lowest iteration `count` this terminal will ever accept; sealed")
 	f.Uint32Var(&profile.Limit, "limit", profile.Limit, "wrong tries until the lock, 1 to 10; sealed")
+	f.StringVar(&mode, "escrow", "plain", "plain (the standard's) or hardened: every complete guess costs a counted try at SS-CC; sealed")
 	f.BoolVar(&profile.VerifyOpen, "verify-open", false, "verify without entering factors first; sealed")
 	f.StringArrayVar(&params, "param", nil, "setting of a factor's enrolment as `label:name=value`; may be repeated")
 	return c
