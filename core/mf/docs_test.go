@@ -81,7 +81,7 @@ func TestThreatModelNamesRealRows(t *testing.T) {
 // Every attack test of the design exists by number, and the page names tests
 // that exist, each in the package it says.
 func TestAttackTestsByNumber(t *testing.T) {
-	rows := regexp.MustCompile("(?m)^\\| ([0-9]+) \\| .* \\| (.*) \\|$").FindAllStringSubmatch(page(t, "threat-model.md"), -1)
+	rows := regexp.MustCompile(`(?m)^\| ([0-9]+) \| .* \| (.*) \|$`).FindAllStringSubmatch(page(t, "threat-model.md"), -1)
 	var have []int
 	for _, r := range rows {
 		n, err := strconv.Atoi(r[1])

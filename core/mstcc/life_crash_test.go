@@ -16,7 +16,6 @@ import (
 // A lifeCase is one service of the life cycle, to be stopped at every point.
 type lifeCase struct {
 	name, policy string
-	before       func(t *testing.T, x *terminal, m *mstcc.Module) // after the initialisation
 	run          func(t *testing.T, m *mstcc.Module, fresh ppd) error
 	open         []string // a set that opens before and after
 	same         bool     // the factors do not change: one person opens before and after

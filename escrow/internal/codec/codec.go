@@ -32,8 +32,9 @@ const (
 	blobHead = 2 + 8
 	sum      = 4
 
-	// MaxHotPart and MaxBlobPart bound the encoded parts in bytes.
-	MaxHotPart  = hotHead + core.MaxHot + sum
+	// MaxHotPart bounds an encoded Hot in bytes.
+	MaxHotPart = hotHead + core.MaxHot + sum
+	// MaxBlobPart bounds an encoded Blob in bytes.
 	MaxBlobPart = blobHead + core.MaxBlob + sum
 )
 

@@ -173,7 +173,9 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if err := srv.Shutdown(last); err != nil {
 		log.Warn("requests were cut off", "error", err.Error())
 	}
-	<-ended
+	if err := <-ended; err != nil {
+		log.Debug("listener closed", "reason", err.Error())
+	}
 	log.Info("stopped")
 	return nil
 }
