@@ -7,12 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/cmd/keposs/internal/prompt"
 	"github.com/keposs/keposs/cmd/keposs/internal/quickstart"
 )
 
 func quickstartCommands(e *Env) []*cobra.Command {
 	var interactive bool
+	var policy string
 	c := &cobra.Command{
 		Use:   "quickstart",
 		Short: "Run the whole system on this machine and show it at work",
@@ -25,10 +27,11 @@ Everything is real but the person: without --interactive a PIN and a gesture are
 drawn. Without --dir the folder is temporary and removed.`,
 		Example: `  keposs quickstart
   keposs quickstart --interactive
+  keposs quickstart --policy 'pin & gesture & face'
   keposs quickstart --dir demo --json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := quickstart.Options{Dir: e.dir, Progress: e.Stdout}
+			o := quickstart.Options{Dir: e.dir, Progress: e.Stdout, Policy: policy}
 			if e.json {
 				o.Progress = e.Stderr
 			}
@@ -48,6 +51,7 @@ drawn. Without --dir the folder is temporary and removed.`,
 			}))
 		},
 	}
+	c.Flags().StringVar(&policy, "policy", client.DefaultPolicy, "`text` of the factor policy; a face is drawn too")
 	c.Flags().BoolVar(&interactive, "interactive", false, "ask for the PIN and the gesture at the terminal")
 	return []*cobra.Command{c}
 }

@@ -17,7 +17,12 @@ import (
 // buffers until Wipe. A refused draw is replaced by another. Safe for
 // concurrent use.
 type Synthetic struct {
+	// Sensors gives the n-th sample, from 1, of kinds no person types: each
+	// capture is a new one. Set it before the first prompt.
+	Sensors map[core.SampleKind]func(n int) []byte
+
 	mu    sync.Mutex
+	shots int // samples taken by Sensors
 	rand  io.Reader
 	kept  map[string]*secret.Buffer
 	wrong map[string]bool
@@ -54,12 +59,18 @@ func (s *Synthetic) Ask(ctx context.Context, q core.Prompt) (core.Sample, error)
 	if err := ctx.Err(); err != nil {
 		return core.Sample{}, core.Errorf(core.Canceled, op, "%w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range q.Kinds {
+		if take := s.Sensors[k]; take != nil {
+			s.shots++
+			return core.Sample{Kind: k, Model: "synthetic", Data: secret.Own(take(s.shots))}, nil
+		}
+	}
 	i := slices.IndexFunc(q.Kinds, typed)
 	if i < 0 {
 		return core.Sample{}, core.Errorf(core.Unsupported, op, "%s: cannot make up %v", q.Label, q.Kinds)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	b := s.kept[q.Label]
 	if b == nil || q.Refusal != "" && q.Purpose == core.PurposeEnroll {
 		fresh, err := s.draw(q.Kinds[i], q)

@@ -3,6 +3,7 @@ package quickstart
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/cmd/keposs/internal/needle"
@@ -57,7 +58,11 @@ func (r *run) searchDisks(_ context.Context) error {
 // typed is what must be on no disk at all: what was entered, and what only the
 // policy names.
 func (r *run) typed() []needle.Needle {
-	return append(r.witness.needles(), needle.Needle{Name: "a factor's name in the policy", Data: []byte("gesture")})
+	out := r.witness.needles()
+	if slices.Contains(r.first, "gesture") {
+		out = append(out, needle.Needle{Name: "a factor's name in the policy", Data: []byte("gesture")})
+	}
+	return out
 }
 
 // names is what the server must not hold in the clear: whom it serves and

@@ -19,6 +19,7 @@ import (
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/cmd/keposs/internal/prompt"
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/policy"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 )
@@ -69,7 +70,8 @@ type run struct {
 	client  *client.Client
 	out     Files
 	policy  string
-	quiet   bool // the numbered steps were shown often enough
+	first   []string // labels of the factors that are entered
+	quiet   bool     // the numbered steps were shown often enough
 }
 
 // Run does everything and returns after every child process is reaped. The
@@ -80,6 +82,11 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 	if r.policy == "" {
 		r.policy = client.DefaultPolicy
 	}
+	tree, err := policy.Parse(r.policy)
+	if err != nil {
+		return &Result{Steps: []Step{}}, err
+	}
+	r.first = tree.MinimalSets()[0]
 	if err := r.folder(); err != nil {
 		return &Result{Steps: []Step{}}, err
 	}
@@ -88,7 +95,9 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 	r.other = prompt.NewSynthetic(sm.Rand())
 	defer r.other.Wipe()
 	if o.Prompter == nil {
-		r.person = prompt.NewSynthetic(sm.Rand())
+		if r.person, err = newPerson(sm.Rand()); err != nil {
+			return &Result{Steps: []Step{}}, err
+		}
 		defer r.person.Wipe()
 		r.witness.to = r.person
 	}
@@ -154,7 +163,7 @@ func (r *run) parts(ctx context.Context) error {
 		{"4  A user: " + r.policy + " → one MK (clause 7.1)", r.makeUser},
 		{"5  Sign and verify (clauses 7.2, 7.3)", r.signAndVerify},
 		{"6  Encrypt and decrypt a file", r.encryptAndDecrypt},
-		{"7  A wrong PIN", r.wrongOnce},
+		{"7  A wrong " + r.wrongWord(), r.wrongOnce},
 		{"8  The lock, and the administrator who lifts it", r.lock},
 		{"9  What the disks know", r.searchDisks},
 	} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/core"
@@ -28,7 +29,7 @@ func (r *run) open(ctx context.Context) (*client.Client, error) {
 
 // signAndVerify is clauses 7.2 and 7.3, and leaves the files for OpenSSL.
 func (r *run) signAndVerify(ctx context.Context) error {
-	sig, err := r.client.Sign(ctx, client.SignRequest{Message: []byte(message)})
+	sig, err := r.sign(ctx)
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,14 @@ func (r *run) signAndVerify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ok, _, err := r.client.Verify(ctx, client.VerifyRequest{Key: key, Message: []byte(message), Signature: sig.DER()})
+	verify := func(text string) (ok bool, err error) {
+		err = r.patient(func() (err error) {
+			ok, _, err = r.client.Verify(ctx, client.VerifyRequest{Key: key, Message: []byte(text), Signature: sig.DER()})
+			return err
+		})
+		return ok, err
+	}
+	ok, err := verify(message)
 	if err != nil {
 		return err
 	}
@@ -50,8 +58,7 @@ func (r *run) signAndVerify(ctx context.Context) error {
 		return core.Errorf(core.Internal, "quickstart", "the signature just made does not verify")
 	}
 	r.screen.did("the signature verifies")
-	ok, _, err = r.client.Verify(ctx, client.VerifyRequest{Key: key, Message: []byte(message + "?"), Signature: sig.DER()})
-	if err != nil {
+	if ok, err = verify(message + "?"); err != nil {
 		return err
 	}
 	if ok {
@@ -74,7 +81,11 @@ func (r *run) encryptAndDecrypt(ctx context.Context) error {
 		return err
 	}
 	r.screen.did("%d bytes encrypted to the user's public key", len(plain))
-	back, _, err := r.client.Decrypt(ctx, ct)
+	var back *client.Secret
+	err = r.patient(func() (err error) {
+		back, _, err = r.client.Decrypt(ctx, ct)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -86,7 +97,31 @@ func (r *run) encryptAndDecrypt(ctx context.Context) error {
 	return nil
 }
 
-// wrongOnce enters one wrong PIN: refused, counted on both sides, forgiven by
+// sign signs the message with the right entries.
+func (r *run) sign(ctx context.Context) (sig client.Signature, err error) {
+	err = r.patient(func() error {
+		sig, err = r.client.Sign(ctx, client.SignRequest{Message: []byte(message)})
+		return err
+	})
+	return sig, err
+}
+
+// patience is how often a service is asked for with the right entries.
+const patience = 4
+
+// patient repeats a service whose biometric sample did not match: no sensor
+// knows a person every time. What is only typed gets one chance.
+func (r *run) patient(do func() error) (err error) {
+	for range patience {
+		if err = do(); err == nil || !errors.Is(err, core.Auth) || !r.sensed() {
+			return err
+		}
+		r.screen.say("  not recognised: another try")
+	}
+	return err
+}
+
+// wrongOnce makes one wrong entry: refused, counted on both sides, forgiven by
 // the next right entry.
 func (r *run) wrongOnce(ctx context.Context) error {
 	err := r.signWrong(ctx)
@@ -97,7 +132,7 @@ func (r *run) wrongOnce(ctx context.Context) error {
 		return err
 	}
 	r.screen.did("refused without saying which factor; 1 try counted here and at SS-CC")
-	if _, err := r.client.Sign(ctx, client.SignRequest{Message: []byte(message)}); err != nil {
+	if _, err := r.sign(ctx); err != nil {
 		return err
 	}
 	if err := r.reopen(ctx); err != nil { // Close waits for the Confirm
@@ -106,24 +141,41 @@ func (r *run) wrongOnce(ctx context.Context) error {
 	if err := r.expectTries(ctx, 0); err != nil {
 		return err
 	}
-	r.screen.did("the right PIN signs, and the count is 0 again on both sides")
+	r.screen.did("the right %s signs, and the count is 0 again on both sides", r.wrongWord())
 	return nil
 }
 
-// signWrong tries to sign with a wrong PIN and wants exactly Auth. In an
-// interactive run somebody else answers instead of the person: neither PIN nor
-// gesture is theirs.
+// wrongLabels are the factors that are entered wrongly: the PIN where there is
+// one.
+func (r *run) wrongLabels() []string {
+	if slices.Contains(r.first, "pin") {
+		return []string{"pin"}
+	}
+	return r.first
+}
+
+func (r *run) wrongWord() string {
+	if slices.Contains(r.first, "pin") {
+		return "PIN"
+	}
+	return "entry"
+}
+
+// signWrong tries to sign with wrong entries and wants exactly Auth. In an
+// interactive run somebody else answers instead of the person.
 func (r *run) signWrong(ctx context.Context) error {
 	if r.person != nil {
-		r.person.SetWrong("pin", true)
-		defer r.person.SetWrong("pin", false)
+		for _, label := range r.wrongLabels() {
+			r.person.SetWrong(label, true)
+			defer r.person.SetWrong(label, false)
+		}
 	} else {
 		defer r.witness.pass(r.other)()
 	}
 	_, err := r.client.Sign(ctx, client.SignRequest{Message: []byte(message)})
 	switch {
 	case err == nil:
-		return core.Errorf(core.Internal, "quickstart", "a wrong PIN was accepted")
+		return core.Errorf(core.Internal, "quickstart", "a wrong %s was accepted", r.wrongWord())
 	case errors.Is(err, core.Auth):
 		return nil
 	default:
@@ -169,21 +221,21 @@ func (r *run) lock(ctx context.Context) error {
 			return err
 		}
 	}
-	r.screen.did("%d wrong PINs entered", st.Profile.Limit)
+	r.screen.did("%d times a wrong %s", st.Profile.Limit, r.wrongWord())
 	if err := r.reopen(ctx); err != nil {
 		return err
 	}
 	if _, err := r.client.Sign(ctx, client.SignRequest{Message: []byte(message)}); !errors.Is(err, core.Locked) {
 		return core.Errorf(core.Internal, "quickstart", "after %d wrong tries the answer is %v, want locked", st.Profile.Limit, err)
 	}
-	r.screen.did("LOCKED: the right PIN is refused too, and a restart does not help")
+	r.screen.did("LOCKED: the right %s is refused too, and a restart does not help", r.wrongWord())
 	if err := r.admin.unlock(ctx, r.app, r.user.ID); err != nil {
 		return err
 	}
 	r.screen.did("unlocked by the administrator")
-	if _, err := r.client.Sign(ctx, client.SignRequest{Message: []byte(message)}); err != nil {
+	if _, err := r.sign(ctx); err != nil {
 		return err
 	}
-	r.screen.did("the right PIN signs again")
+	r.screen.did("the right %s signs again", r.wrongWord())
 	return nil
 }
