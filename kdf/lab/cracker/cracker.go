@@ -111,11 +111,11 @@ func (k *Kernel) Batch() int {
 func (k *Kernel) Form() string {
 	switch {
 	case k.lanes == nil:
-		return "the defender's code, one guess at a time"
+		return "defender's code"
 	case k.width == 1:
-		return "own kernel, 1 lane"
+		return "kernel, 1 lane"
 	default:
-		return fmt.Sprintf("own kernel, %d lanes", k.width)
+		return fmt.Sprintf("kernel, %d lanes", k.width)
 	}
 }
 

@@ -35,13 +35,13 @@ func TestFinds(t *testing.T) {
 		"pbkdf2sm3$i=1024", "pbkdf2sm3$i=4100", "pbkdf2sm3$i=1024,w=3", "sm2kdf$", "hkdfsm3$", "balloonsm3$s=40,t=3",
 		"hybrid$i=1024,m=64,p=1,t=1", "argon2id$m=64,p=1,t=1", "scrypt$ln=4,p=1,r=1", "bcrypt$c=4", "sm3crypt$r=1000",
 	} {
-		for _, saltLen := range []int{8, 16, 32, 100} {
+		for _, saltLen := range []int{8, 32, 100} {
 			salt := make([]byte, saltLen)
 			for i := range salt {
 				salt[i] = byte(7 * i)
 			}
 			for _, width := range cracker.Widths() {
-				for _, at := range []int{0, 4, 17, 20} {
+				for _, at := range []int{1, 20} {
 					guesses := []string{"1-2-5-8-9", "1234"}
 					for i := range 21 {
 						guesses = append(guesses, fmt.Sprintf("%06d", 1000*i))

@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/kdfcmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/policycmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/ppdcmd"
 )
@@ -11,7 +12,8 @@ import (
 // of these.
 func labCommands(*Env) []*cobra.Command {
 	return []*cobra.Command{
-		group("lab", "Measure: attack costs, error rates, speeds", "  keposs lab policy --attack\n  keposs lab ppd face --data faces.npy --labels faces.csv",
+		group("lab", "Measure: attack costs, error rates, speeds", "  keposs lab kdf\n  keposs lab policy --attack\n  keposs lab ppd face --data faces.npy --labels faces.csv",
+			kdfcmd.Command(readVersion().Version),
 			policycmd.Command(),
 			group("ppd", "Measure PPD sources on data", "  keposs lab ppd face --data faces.npy --labels faces.csv",
 				ppdcmd.FaceCommand(),
