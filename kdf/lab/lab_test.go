@@ -17,6 +17,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/kdf"
+	"github.com/keposs/keposs/ppd/lab/guess"
 )
 
 // cheap is a plan of costs far under any policy, for tests of everything but
@@ -117,7 +118,7 @@ func TestMoney(t *testing.T) {
 	c := Cell{Params: "x", Attacker: Attacker{Rate: 50}, Work: Work{SM3: 1000, Traffic: 1e6}}
 	cpu := Price{Kind: PerCore, USDPerHour: 0.36, Cores: 2, Speed: 1}
 	gpu := Price{Kind: Other, Estimate: true, USDPerHour: 3.6, SM3: 1e6, Bandwidth: 1e12}
-	tg := Target{Name: "d", Work: []WorkFactor{{Alpha: 0.5, Expected: 1e6}}}
+	tg := Target{Name: "d", Work: []guess.WorkFactor{{Alpha: 0.5, Expected: 1e6}}}
 	got := attacks([]Cell{c}, []Target{tg}, []Price{cpu, gpu})
 	if len(got) != 2 || math.Abs(got[0].USD-1) > 1e-9 || math.Abs(got[0].Seconds-1e4) > 1e-6 || math.Abs(got[1].USD-1) > 1e-9 || !got[1].Estimate {
 		t.Errorf("%+v", got)

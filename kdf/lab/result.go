@@ -68,21 +68,13 @@ type Work struct {
 
 // A Target is a distribution with its guessing figures.
 type Target struct {
-	Name     string        `json:"name"`
-	Evidence string        `json:"evidence"`
-	Source   string        `json:"source"`
-	Space    uint64        `json:"space"`
-	Online   []guess.Point `json:"online"` // success within the tries a server allows
-	Work     []WorkFactor  `json:"work"`
-	Curve    []guess.Point `json:"curve"`
-}
-
-// A WorkFactor is what opening the share Alpha of all accounts takes.
-type WorkFactor struct {
-	Alpha    float64 `json:"alpha"`
-	Guesses  uint64  `json:"guesses"`      // μ_α at each account
-	Expected float64 `json:"expected"`     // G_α
-	Entropy  float64 `json:"entropy_bits"` // G̃_α
+	Name     string             `json:"name"`
+	Evidence string             `json:"evidence"`
+	Source   string             `json:"source"`
+	Space    uint64             `json:"space"`
+	Online   []guess.Point      `json:"online"` // success within the tries a server allows
+	Work     []guess.WorkFactor `json:"work"`
+	Curve    []guess.Point      `json:"curve"`
 }
 
 // An Attack is a price: opening the share Alpha of accounts one by one, offline,

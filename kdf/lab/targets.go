@@ -28,12 +28,7 @@ func DefaultDistributions() []*guess.Distribution {
 // targetOf gives d's figures.
 func targetOf(d *guess.Distribution) Target {
 	t := Target{Name: d.Name, Evidence: d.Evidence, Source: d.Source, Space: d.Space(), Curve: d.Curve()}
-	for _, n := range OnlineTries {
-		t.Online = append(t.Online, guess.Point{Guesses: n, Success: d.Success(n)})
-	}
-	for _, a := range Alphas {
-		t.Work = append(t.Work, WorkFactor{Alpha: a, Guesses: d.Work(a), Expected: d.Expected(a), Entropy: d.Entropy(a)})
-	}
+	t.Online, t.Work = d.Online(OnlineTries), d.Factors(Alphas)
 	return t
 }
 

@@ -211,6 +211,30 @@ func (d *Distribution) Curve() []Point {
 	return out
 }
 
+// A WorkFactor is what opening the share Alpha of all accounts takes.
+type WorkFactor struct {
+	Alpha    float64 `json:"alpha"`
+	Guesses  uint64  `json:"guesses"`      // μ_α at each account
+	Expected float64 `json:"expected"`     // G_α
+	Entropy  float64 `json:"entropy_bits"` // G̃_α
+}
+
+// Factors gives d's work factors of alphas.
+func (d *Distribution) Factors(alphas []float64) (out []WorkFactor) {
+	for _, a := range alphas {
+		out = append(out, WorkFactor{Alpha: a, Guesses: d.Work(a), Expected: d.Expected(a), Entropy: d.Entropy(a)})
+	}
+	return out
+}
+
+// Online gives d's success within each number of tries.
+func (d *Distribution) Online(tries []uint64) (out []Point) {
+	for _, n := range tries {
+		out = append(out, Point{n, d.Success(n)})
+	}
+	return out
+}
+
 // PINPoints are points of the RockYou leak's 4-digit sequences, counted by
 // this project from the raw list named in their source.
 func PINPoints() *Distribution {

@@ -183,3 +183,37 @@ func FuzzFiles(f *testing.F) {
 		_, _ = guess.ReadOrder(bytes.NewReader(b))
 	})
 }
+
+// Under a rule the curve falls by what the rule refuses, worked out by hand; an
+// order yields no success at all.
+func TestStudies(t *testing.T) {
+	values := []guess.Value{{Text: "1111", Count: 6}, {Text: "1357", Count: 3}, {Text: "8264", Count: 1}}
+	rules := func(v string) (string, error) {
+		if v == "1111" {
+			return "the same", nil
+		}
+		return "", nil
+	}
+	lists := []guess.Blocklist{{Name: "l", Values: map[string]bool{"1357": true}}}
+	s, err := guess.Counts("d", values, nil, rules, lists)
+	if err != nil || len(s.Curves) != 3 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for i, want := range []float64{0.6, 0.75, 6. / 7} {
+		near(t, s.Curves[i].Policy, s.Curves[i].Online[0].Success, want, 1e-12)
+	}
+	near(t, "share", s.Share, 0.6, 1e-12)
+	h, err := guess.Counts("d", values, &guess.Head{Total: 20, Space: 1003}, rules, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "head", h.Curves[0].Online[0].Success, 0.3, 1e-12)
+	near(t, "head under the rule", h.Curves[1].Online[0].Success, 3./14, 1e-12)
+	o, err := guess.Order("d", values, rules, lists)
+	if err != nil || !o.OrderOnly || len(o.Curves) != 0 || len(o.Warnings) == 0 || len(o.Ranked) != 2 || o.Ranked[0] != (guess.Ranked{Policy: "rules of keposs", First: 3, Refused: 1}) {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if _, err := guess.Order("d", nil, rules, nil); !errors.Is(err, core.Invalid) {
+		t.Errorf("an empty order: %v", err)
+	}
+}
