@@ -15,6 +15,7 @@ func labCommands(*Env) []*cobra.Command {
 		group("lab", "Measure: attack costs, error rates, speeds", "  keposs lab kdf\n  keposs lab policy --attack\n  keposs lab ppd face --data faces.npy --labels faces.csv",
 			kdfcmd.Command(readVersion().Version),
 			kdfcmd.CompareCommand(),
+			kdfcmd.ExportCommand(),
 			policycmd.Command(),
 			group("ppd", "Measure PPD sources on data", "  keposs lab ppd face --data faces.npy --labels faces.csv",
 				ppdcmd.FaceCommand(),

@@ -154,3 +154,30 @@ func TestList(t *testing.T) {
 		}
 	}
 }
+
+func TestExport(t *testing.T) {
+	out, answers := filepath.Join(t.TempDir(), "c"), filepath.Join(t.TempDir(), "a.json")
+	args := []string{"--out", out, "--kdf", "pbkdf2sm3$i=1024", "--kdf", "sm3crypt$r=1000", "--answers", answers}
+	text, err := run(t, ExportCommand(), args...)
+	if err != nil || !strings.Contains(text, "4 challenges and 2 sealed records") {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for name, want := range map[string]string{"challenges.txt": "$keposs$v=1$pbkdf2sm3$i=1024$", "crypt.txt": "$sm3$rounds=1000$", "challenge.json": `"device_secret"`} {
+		b, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if st, err := os.Stat(answers); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("answers: %v, %v", st, err)
+	}
+	if _, err := run(t, ExportCommand(), args...); core.CodeOf(err) != core.Usage {
+		t.Errorf("answers are overwritten: %v", err)
+	}
+	if _, err := run(t, ExportCommand()); core.CodeOf(err) != core.Usage {
+		t.Errorf("no folder: %v", err)
+	}
+	if _, err := run(t, ExportCommand(), "--out", out, "--kdf", "pbkdf2sm3$i=01024"); core.CodeOf(err) != core.Invalid {
+		t.Errorf("a cost in another form: %v", err)
+	}
+}
