@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/kdf"
 )
 
 // A Figure is one picture of the report.
@@ -216,7 +218,11 @@ func heatFigure(r *Result) (string, error) {
 	if len(cells) == 0 || len(cols) == 0 {
 		return "", core.Errorf(core.State, "lab: picture", "no cell was measured")
 	}
-	slices.Reverse(cells) // the first row on top
+	// By KDF, dearer last; the first row on top.
+	place := func(c Cell) int { return slices.Index(kdf.Names(), c.KDF) }
+	slices.SortStableFunc(cells, func(a, b Cell) int {
+		return cmp.Or(cmp.Compare(place(b), place(a)), cmp.Compare(kindOf(&b), kindOf(&a)), cmp.Compare(b.Defender.MedianCPU, a.Defender.MedianCPU))
+	})
 	usd := map[string]float64{}
 	for _, a := range r.Attacks {
 		if a.Alpha == 0.5 {
