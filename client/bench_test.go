@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keposs/keposs/client/clienttest"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
 	"github.com/keposs/keposs/core/protocol"
@@ -53,8 +54,8 @@ func BenchmarkWarmSign(b *testing.B) {
 }
 
 func warmSign(b *testing.B, inProcess bool) {
-	e := newEscrow(b)
-	dir := e.provisioned(b)
+	e := clienttest.New(b)
+	dir := provisioned(b, e)
 	f, err := openFolder(dir)
 	if err != nil {
 		b.Fatal(err)

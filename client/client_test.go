@@ -7,9 +7,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/keposs/keposs/client/clienttest"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/sm"
-	"github.com/keposs/keposs/core/sscc"
 )
 
 // The whole API against a real SS-CC, with sources and KDF in plugin processes
@@ -142,7 +142,7 @@ func TestWrongFactorsAndLock(t *testing.T) {
 	if err := sign(right); !errors.Is(err, Locked) {
 		t.Fatalf("after the last try: %v", err)
 	}
-	e.as(t, func(tok sscc.Token) error { return e.core.UnlockUser(context.Background(), tok, e.app, u.ID) })
+	e.Unlock(t, u.ID)
 	if err := sign(right); err != nil {
 		t.Errorf("after the administrator's unlock: %v", err)
 	}
@@ -155,7 +155,7 @@ func TestWrongFactorsAndLock(t *testing.T) {
 
 // Nothing works before its time, and every refusal says what comes first.
 func TestOrder(t *testing.T) {
-	e := newEscrow(t)
+	e := clienttest.New(t)
 	ctx := t.Context()
 	dir := t.TempDir() + "/terminal"
 	c := opened(t, dir, right)
@@ -168,7 +168,7 @@ func TestOrder(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Provision(ctx, dir, e.ticket(t)); err != nil {
+	if _, err := Provision(ctx, dir, e.Ticket(t)); err != nil {
 		t.Fatal(err)
 	}
 	c = opened(t, dir, right)
@@ -253,7 +253,7 @@ func TestUnbindAndDeregister(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("secrets left after deregister: %v, %v", left, err)
 	}
-	if _, err := Provision(ctx, dir, e.ticket(t)); err != nil {
+	if _, err := Provision(ctx, dir, e.Ticket(t)); err != nil {
 		t.Errorf("a new ticket after deregister: %v", err)
 	}
 }

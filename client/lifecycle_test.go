@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keposs/keposs/client/clienttest"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/ppd/face"
 	"github.com/keposs/keposs/ppd/ppdtest"
@@ -32,10 +33,10 @@ var old = map[string]string{"pin": "271828", "gesture": "1-6-7-2-9-4", "pin:work
 const threeWays = "2 of (pin, gesture, pin:work)"
 
 // living returns a user of threeWays at a real SS-CC.
-func living(t *testing.T) (*escrow, *Client, *Initialized) {
+func living(t *testing.T) (*clienttest.Escrow, *Client, *Initialized) {
 	t.Helper()
-	e := newEscrow(t)
-	c := opened(t, e.provisioned(t), answers{enrol: old}, func(o *Options) { o.InProcess = true })
+	e := clienttest.New(t)
+	c := opened(t, provisioned(t, e), answers{enrol: old}, func(o *Options) { o.InProcess = true })
 	u, err := c.Initialize(t.Context(), InitRequest{Policy: threeWays})
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func TestSheetRevokeRecover(t *testing.T) {
 	if _, err := c.CreateRecovery(ctx, keeps(t, &first)); err != nil {
 		t.Fatal(err)
 	}
-	if first.Endpoint != e.endpoint || first.User != u.ID {
+	if first.Endpoint != e.Endpoint || first.User != u.ID {
 		t.Errorf("the sheet names %s at %s", first.User, first.Endpoint)
 	}
 	if _, err := c.CreateRecovery(ctx, keeps(t, &first)); !errors.Is(err, core.Conflict) {
@@ -160,7 +161,7 @@ func TestSheetRevokeRecover(t *testing.T) {
 		t.Errorf("status %+v, %v", st, err)
 	}
 	other := func(p Prompter) *Client {
-		return opened(t, e.provisioned(t), p, func(o *Options) { o.InProcess = true })
+		return opened(t, provisioned(t, e), p, func(o *Options) { o.InProcess = true })
 	}
 	stale := other(answers{enter: fresh, enrol: fresh})
 	if _, err := stale.Recover(ctx, RecoverRequest{Sheet: first}); !errors.Is(err, Refused) {
@@ -214,10 +215,10 @@ func (f *faced) Ask(ctx context.Context, q Prompt) (Sample, error) {
 // added factor and a recovery code ask for no face, and the face enrolled once
 // goes on opening (attack test 28).
 func TestFaceSurvivesChanges(t *testing.T) {
-	e := newEscrow(t)
+	e := clienttest.New(t)
 	ctx := t.Context()
 	who := &faced{answers: answers{enter: map[string]string{"pin": old["pin"], "gesture": old["gesture"]}, enrol: old}, gen: ppdtest.NewFaces(128, 7)}
-	c := opened(t, e.provisioned(t), who, func(o *Options) { o.InProcess = true })
+	c := opened(t, provisioned(t, e), who, func(o *Options) { o.InProcess = true })
 	if _, err := c.Initialize(ctx, InitRequest{Policy: "pin & (face | gesture)"}); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/keposs/keposs/client/clienttest"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
 	"github.com/keposs/keposs/core/sm"
@@ -14,10 +15,10 @@ import (
 )
 
 // devices counts what SS-CC has enrolled for the app.
-func (e *escrow) devices(t testing.TB) (n int) {
+func devices(t testing.TB, e *clienttest.Escrow) (n int) {
 	t.Helper()
-	e.as(t, func(tok sscc.Token) error {
-		list, err := e.core.Devices(context.Background(), tok, e.app)
+	e.As(t, func(tok sscc.Token) error {
+		list, err := e.Core.Devices(context.Background(), tok, e.App)
 		n = len(list)
 		return err
 	})
@@ -26,21 +27,21 @@ func (e *escrow) devices(t testing.TB) (n int) {
 
 // req: K-17.1-05
 func TestProvision(t *testing.T) {
-	e := newEscrow(t)
+	e := clienttest.New(t)
 	ctx := t.Context()
 	dir := filepath.Join(t.TempDir(), "terminal")
-	ticket := e.ticket(t)
+	ticket := e.Ticket(t)
 	b, err := Provision(ctx, dir, ticket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.App != e.app || b.Endpoint != e.endpoint {
+	if b.App != e.App || b.Endpoint != e.Endpoint {
 		t.Errorf("binding %+v", b)
 	}
 	if again, err := Provision(ctx, dir, ticket); err != nil || again != b {
 		t.Errorf("the same ticket again: %+v, %v", again, err)
 	}
-	if _, err := Provision(ctx, dir, e.ticket(t)); !errors.Is(err, core.State) {
+	if _, err := Provision(ctx, dir, e.Ticket(t)); !errors.Is(err, core.State) {
 		t.Errorf("another ticket in a provisioned folder: %v", err)
 	}
 	if _, err := Provision(ctx, filepath.Join(t.TempDir(), "other"), ticket); !errors.Is(err, core.Refused) {
@@ -49,7 +50,7 @@ func TestProvision(t *testing.T) {
 	if _, err := Provision(ctx, filepath.Join(t.TempDir(), "x"), []byte("no ticket")); !errors.Is(err, core.Invalid) {
 		t.Errorf("no ticket at all: %v", err)
 	}
-	if n := e.devices(t); n != 1 {
+	if n := devices(t, e); n != 1 {
 		t.Errorf("%d devices enrolled, want 1", n)
 	}
 }
@@ -59,9 +60,9 @@ func TestProvision(t *testing.T) {
 func TestProvisionAfterCrash(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		crash func(t *testing.T, e *escrow, f *folder, keys mstcc.KeyStore, ticket []byte)
+		crash func(t *testing.T, e *clienttest.Escrow, f *folder, keys mstcc.KeyStore, ticket []byte)
 	}{
-		{"key stored, note not written", func(t *testing.T, _ *escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
+		{"key stored, note not written", func(t *testing.T, _ *clienttest.Escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
 			if _, err := f.prepareDevice(t.Context(), keys, ticketID(t, ticket), sm.Rand()); err != nil {
 				t.Fatal(err)
 			}
@@ -69,17 +70,17 @@ func TestProvisionAfterCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"note written, not enrolled", func(t *testing.T, _ *escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
+		{"note written, not enrolled", func(t *testing.T, _ *clienttest.Escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
 			if _, err := f.prepareDevice(t.Context(), keys, ticketID(t, ticket), sm.Rand()); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"note of a run with another ticket", func(t *testing.T, _ *escrow, f *folder, keys mstcc.KeyStore, _ []byte) {
+		{"note of a run with another ticket", func(t *testing.T, _ *clienttest.Escrow, f *folder, keys mstcc.KeyStore, _ []byte) {
 			if _, err := f.prepareDevice(t.Context(), keys, randomID(t), sm.Rand()); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"enrolled, binding not written", func(t *testing.T, e *escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
+		{"enrolled, binding not written", func(t *testing.T, e *clienttest.Escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
 			b, err := Provision(t.Context(), f.dir, ticket)
 			if err != nil {
 				t.Fatal(err)
@@ -89,7 +90,7 @@ func TestProvisionAfterCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"binding written, note not removed", func(t *testing.T, e *escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
+		{"binding written, note not removed", func(t *testing.T, e *clienttest.Escrow, f *folder, keys mstcc.KeyStore, ticket []byte) {
 			b, err := Provision(t.Context(), f.dir, ticket)
 			if err != nil {
 				t.Fatal(err)
@@ -100,7 +101,7 @@ func TestProvisionAfterCrash(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := newEscrow(t)
+			e := clienttest.New(t)
 			f, err := openFolder(filepath.Join(t.TempDir(), "terminal"))
 			if err != nil {
 				t.Fatal(err)
@@ -109,12 +110,12 @@ func TestProvisionAfterCrash(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ticket := e.ticket(t)
+			ticket := e.Ticket(t)
 			c.crash(t, e, f, keys, ticket)
 			if _, err := Provision(t.Context(), f.dir, ticket); err != nil {
 				t.Fatal(err)
 			}
-			if n := e.devices(t); n != 1 {
+			if n := devices(t, e); n != 1 {
 				t.Errorf("%d devices enrolled, want 1", n)
 			}
 			if _, err := os.Stat(f.path(enrollingFile)); !os.IsNotExist(err) {

@@ -73,7 +73,7 @@ func harnesses(t testing.TB) []kdftest.Harness {
 		},
 		{
 			Name: hybrid.Name, New: value(hybrid.New()), Steps: true,
-			Cheap: params(t, "hybrid$i=1024,m=64,p=1,t=1"), Costly: params(t, "hybrid$i=200000,m=65536,p=1,t=1"),
+			Cheap: params(t, "hybrid$i=1024,m=64,p=1,t=1"), Costly: params(t, "hybrid$i=200000,m=65536,p=1,t=1"), Reference: hybridReference,
 		},
 		{
 			Name: argon2id.Name, New: value(argon2id.New()), Steps: true,

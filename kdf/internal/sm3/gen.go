@@ -12,6 +12,7 @@ import (
 	"log"
 	"math/bits"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -43,12 +44,25 @@ var plain = dialect{
 	lit: func(v uint32) string { return fmt.Sprintf("%#x", v) },
 }
 
-func vector(typ string, rot func(string, int) string) dialect {
+// vector writes lanes. Constants come from a table of full vectors and not from
+// a broadcast: the compiler keeps a broadcast's scalar on the stack with an SSE
+// move, and SSE beside dirty AVX registers stalls some processors for a hundred
+// cycles each time (measured: 40 times slower over the whole compression).
+func vector(typ, table string, rot func(string, int) string) (d dialect, constants *[]uint32) {
+	constants = new([]uint32)
+	vec := func(v uint32) string {
+		at := slices.Index(*constants, v)
+		if at < 0 {
+			at = len(*constants)
+			*constants = append(*constants, v)
+		}
+		return fmt.Sprintf("archsimd.Load%s(&%s[%d])", typ, table, at)
+	}
 	return dialect{
 		typ: "archsimd." + typ, add: method("Add"), xor: method("Xor"), and: method("And"), or: method("Or"), rot: rot,
-		con: func(j int) string { return fmt.Sprintf("archsimd.Broadcast%s(roundConstants[%d])", typ, j) },
-		lit: func(v uint32) string { return fmt.Sprintf("archsimd.Broadcast%s(%#x)", typ, v) },
-	}
+		con: func(j int) string { return vec(roundConstant(j)) },
+		lit: vec,
+	}, constants
 }
 
 func roundConstant(j int) uint32 {
@@ -214,30 +228,24 @@ func main() {
 	b.WriteString("// Block absorbs one message block into the state st.\nfunc Block(st *[8]uint32, m *[16]uint32) {\nvar w [68]uint32\n")
 	plain.body(&b, index("st"), func(i int) word { return word{expr: fmt.Sprintf("m[%d]", i)} },
 		func(i int, v string) string { return fmt.Sprintf("st[%d] ^= %s", i, v) })
-	b.WriteString("}\n\n// tail32 hashes the 32-byte message m after one block that left state iv.\n// dst may be m.\nfunc tail32(dst, iv, m *[8]uint32) {\nvar w [68]uint32\n")
+	b.WriteString("}\n\n// tail32Go hashes the 32-byte message m after one block that left state iv.\n// dst may be m.\nfunc tail32Go(dst, iv, m *[8]uint32) {\nvar w [68]uint32\n")
 	plain.body(&b, index("iv"), tail(index("m")),
 		func(i int, v string) string { return fmt.Sprintf("dst[%d] = iv[%d] ^ %s", i, i, v) })
 	b.WriteString("}\n")
 	write("block.go", b.String())
-
-	rotShift := func(x string, n int) string {
-		return fmt.Sprintf("%s.ShiftAllLeft(%d).Or(%s.ShiftAllRight(%d))", x, n, x, 32-n)
+	if err := os.WriteFile("tail_amd64.s", []byte(tail32Asm()), 0o644); err != nil {
+		log.Fatal(err)
 	}
+
+	rot8 := func(x string, n int) string { return fmt.Sprintf("rot8(%s, %d)", x, n) } // in lanes_simd.go
 	rotAll := func(x string, n int) string { return fmt.Sprintf("%s.RotateAllLeft(%d)", x, n) }
 	for _, v := range []struct {
 		n   int
 		typ string
 		rot func(string, int) string
-	}{{8, "Uint32x8", rotShift}, {16, "Uint32x16", rotAll}} {
-		d := vector(v.typ, v.rot)
-		if v.n == 8 { // a rotation of a sum is named first, so that it is computed once
-			d.rot = func(x string, n int) string {
-				if strings.ContainsAny(x, "(") {
-					return fmt.Sprintf("rot8(%s, %d)", x, n)
-				}
-				return rotShift(x, n)
-			}
-		}
+	}{{8, "Uint32x8", rot8}, {16, "Uint32x16", rotAll}} {
+		table := fmt.Sprintf("constants%d", v.n)
+		d, constants := vector(v.typ, table, v.rot)
 		b.Reset()
 		b.WriteString(head + "//go:build goexperiment.simd && amd64\n\npackage sm3\n\nimport \"simd/archsimd\"\n\n")
 		fmt.Fprintf(&b, "// block%d is Block in %d lanes.\nfunc block%d(st *[8]%s, m *[16]%s) {\n", v.n, v.n, v.n, d.typ, d.typ)
@@ -246,6 +254,10 @@ func main() {
 		fmt.Fprintf(&b, "}\n\n// tail32x%d is tail32 in %d lanes.\nfunc tail32x%d(dst, iv, m *[8]%s) {\n", v.n, v.n, v.n, d.typ)
 		d.body(&b, index("iv"), tail(index("m")),
 			func(i int, x string) string { return fmt.Sprintf("dst[%d] = iv[%d].Xor(%s)", i, i, x) })
+		fmt.Fprintf(&b, "}\n\n// %s are the constants of both, one vector each.\nvar %s = [...][%d]uint32{\n", table, table, v.n)
+		for _, c := range *constants {
+			fmt.Fprintf(&b, "{%s},\n", strings.TrimSuffix(strings.Repeat(fmt.Sprintf("%#x, ", c), v.n), ", "))
+		}
 		b.WriteString("}\n")
 		write(fmt.Sprintf("block%d_simd.go", v.n), b.String())
 	}

@@ -4,18 +4,6 @@ package sm3
 
 import "simd/archsimd"
 
-// roundConstants are T_j <<< j of GM/T 0004.
-var roundConstants = func() (t [64]uint32) {
-	for j := range t {
-		v := uint32(0x79cc4519)
-		if j >= 16 {
-			v = 0x7a879d8a
-		}
-		t[j] = v<<(j%32) | v>>(32-j%32)
-	}
-	return t
-}()
-
 var widths = func() []int {
 	switch {
 	case archsimd.X86.AVX512():
@@ -30,22 +18,36 @@ var widths = func() []int {
 // 8 with AVX2 and 16 with AVX-512 when built with GOEXPERIMENT=simd.
 func Widths() []int { return widths }
 
+// back8 holds 32−n in eight lanes at n.
+var back8 = func() (t [32][8]uint32) {
+	for n := range t {
+		for l := range t[n] {
+			t[n][l] = uint32(32 - n)
+		}
+	}
+	return t
+}()
+
+// rot8 rotates left by n. The right shift takes its count from a vector: the
+// compiler has no immediate form of it and moves a scalar count with an SSE
+// instruction, which stalls as gen.go tells.
 func rot8(x archsimd.Uint32x8, n uint64) archsimd.Uint32x8 {
-	return x.ShiftAllLeft(n).Or(x.ShiftAllRight(32 - n))
+	return x.ShiftAllLeft(n).Or(x.ShiftRight(archsimd.LoadUint32x8(&back8[n])))
 }
 
-func load8(src *[8][MaxLanes]uint32) (v [8]archsimd.Uint32x8) {
-	for i := range v {
-		v[i] = archsimd.LoadUint32x8((*[8]uint32)(src[i][:8]))
+// The loads fill their destination in place: an array handed back by value
+// would be copied by SSE moves beside dirty registers.
+
+func load8(dst []archsimd.Uint32x8, src [][MaxLanes]uint32) {
+	for i := range dst {
+		dst[i] = archsimd.LoadUint32x8((*[8]uint32)(src[i][:8]))
 	}
-	return v
 }
 
-func load16(src *[8][MaxLanes]uint32) (v [8]archsimd.Uint32x16) {
-	for i := range v {
-		v[i] = archsimd.LoadUint32x16(&src[i])
+func load16(dst []archsimd.Uint32x16, src [][MaxLanes]uint32) {
+	for i := range dst {
+		dst[i] = archsimd.LoadUint32x16(&src[i])
 	}
-	return v
 }
 
 func (l *Lanes) iterateWide(width, n int) {
@@ -58,7 +60,11 @@ func (l *Lanes) iterateWide(width, n int) {
 }
 
 func (l *Lanes) iterate16(n int) {
-	inner, outer, u, t := load16(&l.Inner), load16(&l.Outer), load16(&l.U), load16(&l.T)
+	var inner, outer, u, t [8]archsimd.Uint32x16
+	load16(inner[:], l.Inner[:])
+	load16(outer[:], l.Outer[:])
+	load16(u[:], l.U[:])
+	load16(t[:], l.T[:])
 	for ; n > 0; n-- {
 		tail32x16(&u, &inner, &u)
 		tail32x16(&u, &outer, &u)
@@ -75,7 +81,11 @@ func (l *Lanes) iterate16(n int) {
 }
 
 func (l *Lanes) iterate8(n int) {
-	inner, outer, u, t := load8(&l.Inner), load8(&l.Outer), load8(&l.U), load8(&l.T)
+	var inner, outer, u, t [8]archsimd.Uint32x8
+	load8(inner[:], l.Inner[:])
+	load8(outer[:], l.Outer[:])
+	load8(u[:], l.U[:])
+	load8(t[:], l.T[:])
 	for ; n > 0; n-- {
 		tail32x8(&u, &inner, &u)
 		tail32x8(&u, &outer, &u)
@@ -95,21 +105,19 @@ func (l *Lanes) iterate8(n int) {
 func BlockLanes(width int, st *[8][MaxLanes]uint32, m *[16][MaxLanes]uint32) {
 	switch width {
 	case 16:
-		s := load16(st)
+		var s [8]archsimd.Uint32x16
 		var v [16]archsimd.Uint32x16
-		for i := range v {
-			v[i] = archsimd.LoadUint32x16(&m[i])
-		}
+		load16(s[:], st[:])
+		load16(v[:], m[:])
 		block16(&s, &v)
 		for i := range s {
 			s[i].Store(&st[i])
 		}
 	case 8:
-		s := load8(st)
+		var s [8]archsimd.Uint32x8
 		var v [16]archsimd.Uint32x8
-		for i := range v {
-			v[i] = archsimd.LoadUint32x8((*[8]uint32)(m[i][:8]))
-		}
+		load8(s[:], st[:])
+		load8(v[:], m[:])
 		block8(&s, &v)
 		for i := range s {
 			s[i].Store((*[8]uint32)(st[i][:8]))

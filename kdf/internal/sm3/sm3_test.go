@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/pbkdf2"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -51,7 +52,15 @@ func TestStandardExamples(t *testing.T) {
 	}
 }
 
-func TestWycheproofHMAC(t *testing.T) {
+// hmacVector is one test of Wycheproof.
+type hmacVector struct {
+	TcID                  int
+	Key, Msg, Tag, Result string
+	size                  int // of the tag, bytes
+}
+
+func wycheproof(t *testing.T) (out []hmacVector) {
+	t.Helper()
 	raw, err := os.ReadFile(testenv.Data(t, "vectors", "wycheproof-hmac_sm3_test.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,30 +68,96 @@ func TestWycheproofHMAC(t *testing.T) {
 	var f struct {
 		TestGroups []struct {
 			TagSize int
-			Tests   []struct {
-				TcID                  int
-				Key, Msg, Tag, Result string
-			}
+			Tests   []hmacVector
 		}
 	}
 	if err := json.Unmarshal(raw, &f); err != nil {
 		t.Fatal(err)
 	}
-	n := 0
 	for _, g := range f.TestGroups {
 		for _, v := range g.Tests {
-			n++
-			key, _ := hex.DecodeString(v.Key)
-			msg, _ := hex.DecodeString(v.Msg)
-			tag, _ := hex.DecodeString(v.Tag)
-			same := bytes.Equal(mac(key, msg)[:g.TagSize/8], tag)
-			if same != (v.Result == "valid") {
-				t.Errorf("tc %d: equal = %v, want %s", v.TcID, same, v.Result)
-			}
+			v.size = g.TagSize / 8
+			out = append(out, v)
 		}
 	}
-	if n != 174 {
-		t.Errorf("%d vectors, want 174", n)
+	if len(out) != 174 {
+		t.Errorf("%d vectors, want 174", len(out))
+	}
+	return out
+}
+
+func (v hmacVector) check(t *testing.T, form string, mac func(key, msg []byte) []byte) {
+	t.Helper()
+	key, _ := hex.DecodeString(v.Key)
+	msg, _ := hex.DecodeString(v.Msg)
+	tag, _ := hex.DecodeString(v.Tag)
+	same := bytes.Equal(mac(key, msg)[:v.size], tag)
+	if same != (v.Result == "valid") {
+		t.Errorf("tc %d, %s: equal = %v, want %s", v.TcID, form, same, v.Result)
+	}
+}
+
+func TestWycheproofHMAC(t *testing.T) {
+	for _, v := range wycheproof(t) {
+		v.check(t, "plain", func(key, msg []byte) []byte { return mac(key, msg) })
+	}
+}
+
+// laneHash hashes m in one lane of width, another message of the same length in
+// all others.
+func laneHash(width, lane int, m []byte) []byte {
+	size := len(m)
+	m = append(bytes.Clone(m), 0x80)
+	for len(m)%64 != 56 {
+		m = append(m, 0)
+	}
+	m = binary.BigEndian.AppendUint64(m, uint64(8*size))
+	var st [8][MaxLanes]uint32
+	for i := range st {
+		for l := range st[i] {
+			st[i][l] = iv[i]
+		}
+	}
+	for ; len(m) > 0; m = m[64:] {
+		var b [16][MaxLanes]uint32
+		for i := range b {
+			for l := range b[i] {
+				b[i][l] = binary.BigEndian.Uint32(m[4*i:])
+				if l != lane {
+					b[i][l] ^= uint32(l+1) * 0x9e3779b9
+				}
+			}
+		}
+		BlockLanes(width, &st, &b)
+	}
+	out := make([]byte, 0, Size)
+	for i := range st {
+		out = binary.BigEndian.AppendUint32(out, st[i][lane])
+	}
+	return out
+}
+
+// Every vector of HMAC in every lane of every width this build serves.
+func TestWycheproofHMACInLanes(t *testing.T) {
+	for _, v := range wycheproof(t) {
+		for _, width := range Widths() {
+			for lane := range width {
+				v.check(t, fmt.Sprintf("lane %d of %d", lane, width), func(key, msg []byte) []byte {
+					if len(key) > BlockSize {
+						key = laneHash(width, lane, key)
+					}
+					var pads [2][BlockSize]byte
+					for i := range BlockSize {
+						k := byte(0)
+						if i < len(key) {
+							k = key[i]
+						}
+						pads[0][i], pads[1][i] = k^0x36, k^0x5c
+					}
+					return laneHash(width, lane, append(pads[1][:], laneHash(width, lane, append(pads[0][:], msg...))...))
+				})
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/kdfcmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/policycmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/ppdcmd"
 )
@@ -11,11 +12,20 @@ import (
 // of these.
 func labCommands(e *Env) []*cobra.Command {
 	return []*cobra.Command{
-		group("lab", "Measure: attack costs, error rates, speeds", "  keposs lab policy --attack\n  keposs lab ppd face --data faces.npy --labels faces.csv",
+		group("lab", "Measure: attack costs, error rates, speeds", "  keposs lab kdf\n  keposs lab policy --attack\n  keposs lab ppd face --data faces.npy --labels faces.csv",
+			kdfcmd.Command(readVersion().Version),
+			kdfcmd.CompareCommand(),
+			kdfcmd.ExportCommand(),
 			policycmd.Command(),
 			group("ppd", "Measure PPD sources on data", "  keposs lab ppd face --data faces.npy --labels faces.csv",
 				ppdcmd.FaceCommand(),
+				ppdcmd.GestureCommand(),
+				ppdcmd.PINCommand(),
 			),
+		),
+		group("kdf", "Choose the cost of the key derivation", "  keposs kdf calibrate\n  keposs kdf list",
+			kdfcmd.CalibrateCommand(),
+			kdfcmd.ListCommand(),
 		),
 		group("policy", "Read factor policies", "  keposs policy explain 'pin & gesture'",
 			policycmd.ExplainCommand(), policyShowCommand(e),

@@ -1,0 +1,289 @@
+//go:build ignore
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+)
+
+// amd64 writes tail32 for processors with BMI2, whose RORX rotates into another
+// register: the compiler has no use for it and copies before each rotation,
+// which makes the plain form wait for the front end and not for SM3's chain.
+//
+// State a…h stands in eight registers that change names each round, the message
+// schedule in the frame.
+//
+// With AVX-512VL the schedule is computed three words at a time beside the
+// rounds: seven vector operations for thirty, which is what the arithmetic
+// ports wait for otherwise.
+type amd64 struct {
+	b   *bytes.Buffer
+	ws  [68]word
+	vec bool
+	was [3]string // vector registers of words k−3, k−6 and k−9
+}
+
+func (g *amd64) op(format string, args ...any) { fmt.Fprintf(g.b, "\t"+format+"\n", args...) }
+
+// rotl is dst = src <<< n; src may be memory.
+func (g *amd64) rotl(n int, src, dst string) { g.op("RORXL $%d, %s, %s", 32-n, src, dst) }
+
+func slot(i int) string { return fmt.Sprintf("w%d-%d(SP)", i, frame-4*i) }
+
+// frame is the bytes of the schedule; vectors write up to three words too many.
+const frame = 4 * 72
+
+func imm(v uint32) string { return fmt.Sprintf("$%d", int32(v)) }
+
+// terms splits words into the unknown ones' numbers and the xor of the known.
+func (g *amd64) terms(is ...int) (unknown []int, c uint32) {
+	for _, i := range is {
+		if g.ws[i].known {
+			c ^= g.ws[i].v
+		} else {
+			unknown = append(unknown, i)
+		}
+	}
+	return unknown, c
+}
+
+// expand computes word k into R12 and its slot; false when it is a constant.
+func (g *amd64) expand(k int) bool {
+	in, c := g.terms(k-16, k-9)
+	if r := g.ws[k-3]; r.known {
+		c ^= bits.RotateLeft32(r.v, 15)
+	}
+	begun := false
+	take := func(src string) {
+		if begun {
+			g.op("XORL %s, R12", src)
+		} else {
+			g.op("MOVL %s, R12", src)
+		}
+		begun = true
+	}
+	for _, i := range in {
+		take(slot(i))
+	}
+	if !g.ws[k-3].known {
+		if begun {
+			g.rotl(15, slot(k-3), "R13")
+			take("R13")
+		} else {
+			g.rotl(15, slot(k-3), "R12")
+			begun = true
+		}
+	}
+	if begun {
+		if c != 0 {
+			g.op("XORL %s, R12", imm(c))
+		}
+		g.rotl(15, "R12", "R13")
+		g.rotl(23, "R12", "R15")
+		g.op("XORL R13, R12")
+		g.op("XORL R15, R12")
+		c = 0
+	} else {
+		c = p1(c)
+	}
+	if r := g.ws[k-13]; r.known {
+		c ^= bits.RotateLeft32(r.v, 7)
+	} else if begun {
+		g.rotl(7, slot(k-13), "R13")
+		take("R13")
+	} else {
+		g.rotl(7, slot(k-13), "R12")
+		begun = true
+	}
+	if r := g.ws[k-6]; r.known {
+		c ^= r.v
+	} else {
+		take(slot(k - 6))
+	}
+	if !begun {
+		g.ws[k] = word{known: true, v: c}
+		return false
+	}
+	if c != 0 {
+		g.op("XORL %s, R12", imm(c))
+	}
+	g.op("MOVL R12, %s", slot(k))
+	g.ws[k] = word{expr: slot(k)}
+	return true
+}
+
+// three computes words k, k+1 and k+2; the fourth lane is waste that the next
+// three overwrite.
+func (g *amd64) three(k int) {
+	p3, p6, p9 := g.was[0], g.was[1], g.was[2]
+	g.op("VPROLD $15, %s, X5", p3)
+	g.op("VPTERNLOGD $0x96, %s, %s, X5", slot(k-16), p9)
+	g.op("VPROLD $15, X5, X6")
+	g.op("VPROLD $23, X5, X7")
+	g.op("VPTERNLOGD $0x96, X6, X7, X5")
+	g.op("VPROLD $7, %s, X6", slot(k-13))
+	g.op("VPTERNLOGD $0x96, X6, %s, X5", p6)
+	g.op("VMOVDQU X5, %s", slot(k))
+	g.op("VMOVDQA X5, %s", p9)
+	g.was = [3]string{p9, p3, p6}
+	for i := k; i < min(k+3, 68); i++ {
+		g.ws[i] = word{expr: slot(i)}
+	}
+}
+
+func (g *amd64) round(j int, s [8]string) [8]string {
+	A, B, C, D, E, F, G, H := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
+	fresh := false
+	switch k := j + 4; {
+	case g.vec && k+ahead >= 16 && k+ahead < 68 && (k+ahead-16)%3 == 0:
+		g.three(k + ahead)
+	case !g.vec && k >= 16:
+		fresh = g.expand(k) // then W[k] is in R12 too
+	}
+	g.rotl(12, A, "R10")
+	g.op("LEAL %d(R10)(%s*1), R11", int32(roundConstant(j)), E)
+	g.rotl(7, "R11", "R11")
+	// W' = W[j] ^ W[j+4], into D
+	w, w4 := g.ws[j], g.ws[j+4]
+	switch {
+	case w.known && w4.known:
+		if c := w.v ^ w4.v; c != 0 {
+			g.op("ADDL %s, %s", imm(c), D)
+		}
+	case w.known:
+		if !fresh {
+			g.op("MOVL %s, R12", slot(j+4))
+		}
+		if w.v != 0 {
+			g.op("XORL %s, R12", imm(w.v))
+		}
+		g.op("ADDL R12, %s", D)
+	case w4.known:
+		g.op("MOVL %s, R12", slot(j))
+		if w4.v != 0 {
+			g.op("XORL %s, R12", imm(w4.v))
+		}
+		g.op("ADDL R12, %s", D)
+	default:
+		if !fresh {
+			g.op("MOVL %s, R12", slot(j+4))
+		}
+		g.op("XORL %s, R12", slot(j))
+		g.op("ADDL R12, %s", D)
+	}
+	switch {
+	case !w.known:
+		g.op("ADDL %s, %s", slot(j), H)
+	case w.v != 0:
+		g.op("ADDL %s, %s", imm(w.v), H)
+	}
+	// H += GG + SS1
+	g.op("MOVL %s, R13", F)
+	if j < 16 {
+		g.op("XORL %s, R13", G)
+		g.op("XORL %s, R13", E)
+	} else {
+		g.op("XORL %s, R13", G)
+		g.op("ANDL %s, R13", E)
+		g.op("XORL %s, R13", G)
+	}
+	g.op("ADDL R13, %s", H)
+	g.op("ADDL R11, %s", H)
+	g.rotl(9, H, "R13")
+	g.rotl(17, H, "R15")
+	// D += FF + SS2
+	g.op("XORL R10, R11")
+	g.op("MOVL %s, R10", A)
+	g.op("XORL %s, R10", B)
+	if j < 16 {
+		g.op("XORL %s, R10", C)
+	} else {
+		g.op("MOVL %s, R12", B)
+		g.op("XORL %s, R12", C)
+		g.op("ANDL R12, R10")
+		g.op("XORL %s, R10", B)
+	}
+	g.op("XORL R13, %s", H)
+	g.op("XORL R15, %s", H)
+	g.op("ADDL R10, %s", D)
+	g.op("ADDL R11, %s", D)
+	g.op("ROLL $9, %s", B)
+	g.op("ROLL $19, %s", F)
+	return [8]string{D, A, B, C, H, E, F, G}
+}
+
+// ahead is how many rounds before it must a word be computed, at least.
+const ahead = 2
+
+// tail32Asm is the whole file.
+func tail32Asm() string {
+	var b bytes.Buffer
+	b.WriteString(head + "//go:build amd64 && !purego\n\n#include \"textflag.h\"\n\n")
+	b.WriteString("// The padding of a 32-byte message after one block: words 8 to 15.\n")
+	for i := range 8 {
+		w := tail(slot)(8 + i)
+		fmt.Fprintf(&b, "DATA padding<>+%d(SB)/4, $%#x\n", 4*i, w.v)
+	}
+	b.WriteString("GLOBL padding<>(SB), RODATA|NOPTR, $32\n")
+	for _, vec := range []bool{false, true} {
+		g := &amd64{b: &b, vec: vec}
+		name, needs := "tail32BMI2", "BMI2"
+		if vec {
+			name, needs = "tail32AVX512", "BMI2 and AVX-512VL"
+		}
+		fmt.Fprintf(&b, "\n// func %s(dst, iv, m *[8]uint32)\n// Requires %s.\nTEXT ·%s(SB), NOSPLIT, $%d-24\n", name, needs, name, frame)
+		g.begin()
+		s := [8]string{"AX", "BX", "CX", "DX", "SI", "DI", "R8", "R9"}
+		g.op("MOVQ iv+8(FP), R10")
+		for i, r := range s {
+			g.op("MOVL %d(R10), %s", 4*i, r)
+		}
+		for j := range 64 {
+			s = g.round(j, s)
+		}
+		g.op("MOVQ iv+8(FP), R10")
+		g.op("MOVQ dst+0(FP), R11")
+		for i, r := range s {
+			g.op("XORL %d(R10), %s", 4*i, r)
+			g.op("MOVL %s, %d(R11)", r, 4*i)
+		}
+		for i := range 7 {
+			if vec {
+				g.op("VPXOR X%d, X%d, X%d", 1+i, 1+i, 1+i)
+			}
+		}
+		g.op("RET")
+	}
+	return b.String()
+}
+
+// begin puts the message into the frame.
+func (g *amd64) begin() {
+	msg := tail(slot)
+	for i := range 16 {
+		g.ws[i] = msg(i)
+	}
+	g.op("MOVQ m+16(FP), R10")
+	// Word by word: a vector load of words just stored one by one would wait.
+	for i := range 8 {
+		g.op("MOVL %d(R10), R12", 4*i)
+		g.op("MOVL R12, %s", slot(i))
+	}
+	if !g.vec {
+		return
+	}
+	for i := range 2 {
+		g.op("VMOVDQU padding<>+%d(SB), X5", 16*i)
+		g.op("VMOVDQU X5, %s", slot(8+4*i))
+	}
+	// Words 7 to 9, 10 to 12 and 13 to 15: only the first is not padding.
+	g.op("VMOVDQU padding<>+8(SB), X2")
+	g.op("VMOVDQU padding<>+16(SB), X1")
+	g.op("VPSRLDQ $4, X1, X1")
+	g.op("VMOVDQU padding<>+0(SB), X3")
+	g.op("VPSLLDQ $4, X3, X3")
+	g.op("VPINSRD $0, R12, X3, X3")
+	g.was = [3]string{"X1", "X2", "X3"}
+}
