@@ -41,9 +41,12 @@ const (
 // clock through it.
 const chainOps = 2 * 64 * 6
 
-// ratios runs all implementations one after the other, rounds times, and
-// returns ns of CPU per iteration.
-func ratios(ctx context.Context, rounds int, openssl bool) (map[string]float64, map[string][]float64, error) {
+// leastRounds are run however long they take.
+const leastRounds = 3
+
+// ratios runs all implementations one after the other, rounds times or, on a
+// busy machine, as often as limit allows, and returns ns of CPU per iteration.
+func ratios(ctx context.Context, rounds int, limit time.Duration, openssl bool) (map[string]float64, map[string][]float64, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pass, salt := []byte("123456"), []byte("a salt of 16 byt")
@@ -69,7 +72,7 @@ func ratios(ctx context.Context, rounds int, openssl bool) (map[string]float64, 
 		{"wide_lane", width == 1, ownIterations * width, func(n int) error { return pbkdf2sm3.Key(ctx, pass, salt, n/width, wide) }},
 	}
 	samples := map[string][]float64{}
-	for r := range rounds + 1 {
+	for r, begun := 0, time.Now(); r <= rounds && (r <= leastRounds || time.Since(begun) < limit); r++ {
 		for _, p := range parts {
 			if p.skip {
 				continue
