@@ -11,6 +11,7 @@ import (
 	gmsm "github.com/emmansun/gmsm/sm3"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/kdf/internal/cputime"
 	"github.com/keposs/keposs/kdf/lab/cracker"
 	"github.com/keposs/keposs/kdf/pbkdf2sm3"
 )
@@ -80,11 +81,11 @@ func ratios(ctx context.Context, rounds int, limit time.Duration, openssl bool) 
 			if ctx.Err() != nil {
 				return nil, nil, core.Errorf(core.Canceled, "lab: ratios", "%w", ctx.Err())
 			}
-			before := threadTime()
+			before := cputime.Thread()
 			if err := p.run(p.n); err != nil {
 				return nil, nil, err
 			}
-			took := threadTime() - before
+			took := cputime.Thread() - before
 			if r > 0 { // the first round warms caches and clocks
 				samples[p.name] = append(samples[p.name], float64(took)/float64(p.n))
 			}
