@@ -9,6 +9,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/kdf"
+	"github.com/keposs/keposs/kdf/internal/cputime"
 	"github.com/keposs/keposs/kdf/lab/cracker"
 )
 
@@ -82,11 +83,11 @@ func defend(ctx context.Context, k core.KDF, p core.Params, e effort) (Defender,
 		if probe {
 			runtime.ReadMemStats(&a)
 		}
-		cpu, wall := processTime(), time.Now()
+		cpu, wall := cputime.Process(), time.Now()
 		if err := derive(); err != nil {
 			return d, err
 		}
-		w, c := time.Since(wall), processTime()-cpu
+		w, c := time.Since(wall), cputime.Process()-cpu
 		if probe {
 			runtime.ReadMemStats(&b)
 			d.AllocBytes = min(d.AllocBytes, (b.TotalAlloc-a.TotalAlloc)/uint64(group))
@@ -116,11 +117,11 @@ func attack(ctx context.Context, k core.KDF, p core.Params, e effort) (Attacker,
 			guesses = append(guesses, fmt.Sprintf("%06d", next%1_000_000))
 			next++
 		}
-		before := processTime()
+		before := cputime.Process()
 		if _, err := kernel.Try(ctx, guesses); err != nil {
 			return 0, err
 		}
-		return float64(processTime() - before), nil
+		return float64(cputime.Process() - before), nil
 	}
 	// Find a batch that lasts a few milliseconds.
 	for {
@@ -143,4 +144,19 @@ func attack(ctx context.Context, k core.KDF, p core.Params, e effort) (Attacker,
 	}
 	a.Rate = median(a.Rates)
 	return a, nil
+}
+
+// TimeDerive derives runs times with p and returns the samples, in ns: wall time
+// and CPU time of all threads of the process.
+func TimeDerive(ctx context.Context, k core.KDF, p core.Params, runs int) (wall, cpu []float64, err error) {
+	salt, out := make([]byte, saltBytes), make([]byte, 32)
+	for range runs {
+		c, w := cputime.Process(), time.Now()
+		if err := k.Derive(ctx, p, []byte("123456"), salt, out); err != nil {
+			return nil, nil, err
+		}
+		wall = append(wall, float64(time.Since(w)))
+		cpu = append(cpu, float64(cputime.Process()-c))
+	}
+	return wall, cpu, nil
 }

@@ -11,6 +11,7 @@ import (
 	gmsm "github.com/emmansun/gmsm/sm3"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/kdf/internal/cputime"
 	"github.com/keposs/keposs/kdf/lab/cracker"
 	"github.com/keposs/keposs/kdf/pbkdf2sm3"
 )
@@ -41,9 +42,12 @@ const (
 // clock through it.
 const chainOps = 2 * 64 * 6
 
-// ratios runs all implementations one after the other, rounds times, and
-// returns ns of CPU per iteration.
-func ratios(ctx context.Context, rounds int, openssl bool) (map[string]float64, map[string][]float64, error) {
+// leastRounds are run however long they take.
+const leastRounds = 3
+
+// ratios runs all implementations one after the other, rounds times or, on a
+// busy machine, as often as limit allows, and returns ns of CPU per iteration.
+func ratios(ctx context.Context, rounds int, limit time.Duration, openssl bool) (map[string]float64, map[string][]float64, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pass, salt := []byte("123456"), []byte("a salt of 16 byt")
@@ -69,7 +73,7 @@ func ratios(ctx context.Context, rounds int, openssl bool) (map[string]float64, 
 		{"wide_lane", width == 1, ownIterations * width, func(n int) error { return pbkdf2sm3.Key(ctx, pass, salt, n/width, wide) }},
 	}
 	samples := map[string][]float64{}
-	for r := range rounds + 1 {
+	for r, begun := 0, time.Now(); r <= rounds && (r <= leastRounds || time.Since(begun) < limit); r++ {
 		for _, p := range parts {
 			if p.skip {
 				continue
@@ -77,11 +81,11 @@ func ratios(ctx context.Context, rounds int, openssl bool) (map[string]float64, 
 			if ctx.Err() != nil {
 				return nil, nil, core.Errorf(core.Canceled, "lab: ratios", "%w", ctx.Err())
 			}
-			before := threadTime()
+			before := cputime.Thread()
 			if err := p.run(p.n); err != nil {
 				return nil, nil, err
 			}
-			took := threadTime() - before
+			took := cputime.Thread() - before
 			if r > 0 { // the first round warms caches and clocks
 				samples[p.name] = append(samples[p.name], float64(took)/float64(p.n))
 			}

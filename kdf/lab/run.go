@@ -14,7 +14,7 @@ type Options struct {
 	Full          bool
 	Plan          []core.Params         // nil = QuickPlan or FullPlan
 	Rounds        int                   // of the ratios; 0 = 7 quick, 21 full; below 0 = no ratios
-	Budget        time.Duration         // 0 = 30 s quick, 10 minutes full; a cell begun is ended
+	Budget        time.Duration         // 0 = 25 s quick, 9.5 minutes full; a cell begun is ended
 	Distributions []*guess.Distribution // nil = DefaultDistributions
 	Prices        []Price               // nil = DefaultPrices
 	Resume        *State                // nil = nothing is kept
@@ -41,7 +41,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Budget == 0 {
 		o.Budget = 25 * time.Second
 		if o.Full {
-			o.Budget = 10 * time.Minute
+			o.Budget = 9*time.Minute + 30*time.Second
 		}
 	}
 	if o.Plan == nil {
@@ -70,7 +70,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	o.Progress(0, total, "ratios of implementations")
 	if rounds > 0 {
 		var err error
-		if r.Ratios, r.RatioSamples, err = ratios(ctx, rounds, r.Machine.OpenSSL != ""); err != nil {
+		if r.Ratios, r.RatioSamples, err = ratios(ctx, rounds, o.Budget/5, r.Machine.OpenSSL != ""); err != nil {
 			return nil, err
 		}
 	}

@@ -4,7 +4,7 @@
 //
 // Where the structure allows it guesses run in SIMD lanes (GOEXPERIMENT=simd)
 // and what depends on the salt alone is computed once: PBKDF2 plain and wide,
-// the clause 5.4.3 KDF, HKDF and Balloon. Elsewhere the kernel is the
+// the clause 5.4.3 KDF, HKDF, Balloon and sm3crypt. Elsewhere the kernel is the
 // defender's own code, one guess after the other; a dedicated cracker is
 // faster there, and results say so ([Kernel.Form]).
 //
@@ -23,6 +23,7 @@ import (
 	"github.com/keposs/keposs/kdf/internal/sm3"
 	"github.com/keposs/keposs/kdf/pbkdf2sm3"
 	"github.com/keposs/keposs/kdf/sm2kdf"
+	"github.com/keposs/keposs/kdf/sm3crypt"
 )
 
 // A Target is what the attacker holds: everything but the guess.
@@ -93,6 +94,10 @@ func NewWidth(t Target, width int) (*Kernel, error) {
 		s, _ := t.Params.Get("s")
 		r, _ := t.Params.Get("t")
 		k.lanes = newBalloon(width, t.Salt, int(s), int(r))
+	case sm3crypt.Name:
+		if width > 1 { // in one lane the defender's code is as fast
+			k.lanes = newCrypt(width, t)
+		}
 	case hybrid.Name:
 		k.lanes = newJoined(width, t)
 	}

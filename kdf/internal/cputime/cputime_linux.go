@@ -1,4 +1,4 @@
-package lab
+package cputime
 
 import (
 	"time"
@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processTime is the CPU time of all threads of this process so far.
-func processTime() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+// Process is the CPU time of all threads of this process so far.
+func Process() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
-// threadTime is the CPU time of the calling thread; lock it first.
-func threadTime() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
+// Thread is the CPU time of the calling thread; lock it first.
+func Thread() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
 
 // clock reads a CPU clock, exact to a microsecond; getrusage is exact to a
 // timer tick only, the length of a whole sample.
