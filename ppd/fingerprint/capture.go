@@ -164,15 +164,16 @@ func (c *capture) open(req core.RecoverRequest, stop func() bool) (*secret.Buffe
 		return nil, err
 	}
 	defer a.Wipe()
-	if sec := sk.result(a.Search(rng, 1<<c.c.work, stop)); sec != nil {
+	if sec := sk.Result(a.Search(rng, 1<<c.c.work, stop)); sec != nil {
 		other.Wipe()
 		return sec, nil
 	}
 	return other, nil
 }
 
-// result turns what a search found into the secret and wipes it; nil if nothing.
-func (s *Sketcher) result(f fuzzy.Found) *secret.Buffer {
+// Result turns what a search found into the secret and wipes it; nil if nothing.
+// The caller owns it.
+func (s *Sketcher) Result(f fuzzy.Found) *secret.Buffer {
 	if f.F == nil {
 		return nil
 	}

@@ -14,12 +14,12 @@ const mapLabel = "keposs/fingerprint/map/1"
 // elements in every record, so that two vaults share no root.
 type cellMap struct {
 	elem []uint16
-	used map[uint16]bool
+	used [1 << 10]uint64 // a bit for each element that is a cell
 }
 
 func newCellMap(key *secret.Buffer, fingers int) *cellMap {
 	n := fingers * cellCount()
-	m := &cellMap{elem: make([]uint16, 0, n), used: make(map[uint16]bool, n)}
+	m := &cellMap{elem: make([]uint16, 0, n)}
 	seed := enc.Join(enc.Str(mapLabel), key.Bytes())
 	defer secret.Zero(seed)
 	// Zero and repetitions are drawn again, from further blocks if needed.
@@ -28,8 +28,8 @@ func newCellMap(key *secret.Buffer, fingers int) *cellMap {
 		stream := sm.KDF(in, 3*n)
 		for i := 0; i+1 < len(stream) && len(m.elem) < n; i += 2 {
 			e := uint16(stream[i])<<8 | uint16(stream[i+1])
-			if e != 0 && !m.used[e] {
-				m.used[e] = true
+			if e != 0 && !m.isCell(e) {
+				m.used[e>>6] |= 1 << (e & 63)
 				m.elem = append(m.elem, e)
 			}
 		}
@@ -42,9 +42,9 @@ func newCellMap(key *secret.Buffer, fingers int) *cellMap {
 // element is the field element of a finger's cell.
 func (m *cellMap) element(finger, cell int) uint16 { return m.elem[finger*cellCount()+cell] }
 
-func (m *cellMap) isCell(e uint16) bool { return m.used[e] }
+func (m *cellMap) isCell(e uint16) bool { return m.used[e>>6]>>(e&63)&1 == 1 }
 
 func (m *cellMap) wipe() {
 	clear(m.elem)
-	clear(m.used)
+	clear(m.used[:])
 }

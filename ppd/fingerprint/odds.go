@@ -44,6 +44,20 @@ func (a *Attempt) Odds(features map[uint16]bool, k, work int) (success, perDraw 
 	return success, perDraw
 }
 
+// Genuine is the most enrolled features among the candidates of one hypothesis.
+func (a *Attempt) Genuine(features map[uint16]bool) (most int) {
+	for _, p := range a.plans {
+		n := 0
+		for _, e := range p.elems {
+			if features[e] {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
 func logChoose(n, k int) float64 {
 	if k < 0 || k > n {
 		return math.Inf(-1)

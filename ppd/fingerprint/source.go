@@ -2,7 +2,6 @@ package fingerprint
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"strconv"
@@ -230,7 +229,7 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 			return core.Enrollment{}, err
 		}
 		templates = append(templates, t)
-		n, err := selfTest(ctx, c, captures, rng)
+		n, err := SelfTest(ctx, c.profile, c.work, captures, rng, c.rand)
 		if err != nil {
 			return core.Enrollment{}, err
 		}
@@ -249,43 +248,4 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 		q.Notes = append(q.Notes, "the impressions vary: recovery may need a second attempt; more captures or another finger would help")
 	}
 	return core.Enrollment{Secret: sec, Helper: helper, Format: c.profile.Format(), Strength: strength(c.profile), Quality: q}, nil
-}
-
-// selfTest counts the captures that open a vault made of the others, within a
-// quarter of the work.
-func selfTest(ctx context.Context, c settings, captures []View, rng *rand.Rand) (opened int, err error) {
-	sk := &Sketcher{Profile{K: min(c.profile.K, 10), Fingers: 1}}
-	var k [32]byte
-	for i := range 4 {
-		binary.BigEndian.PutUint64(k[8*i:], rng.Uint64())
-	}
-	key := secret.Own(k[:])
-	defer key.Wipe()
-	for i := range captures {
-		if ctx.Err() != nil {
-			return 0, core.Errorf(core.Canceled, "fingerprint: enrol", "%w", ctx.Err())
-		}
-		others := append(append([]View(nil), captures[:i]...), captures[i+1:]...)
-		t, err := templateOf(others, rng)
-		if err != nil {
-			continue // too little is left without it
-		}
-		helper, sec, features, err := sk.Enrol(c.rand, key, []*Template{t})
-		t.Wipe()
-		clear(features)
-		if err != nil {
-			return 0, err
-		}
-		a, err := sk.Prepare(key, helper, captures[i:i+1])
-		if err != nil {
-			return 0, err
-		}
-		got := sk.result(a.Search(rng, 1<<(c.work-2), func() bool { return ctx.Err() != nil }))
-		if got != nil && got.Equal(sec) {
-			opened++
-		}
-		a.Wipe()
-		secret.WipeAll(got, sec)
-	}
-	return opened, nil
 }

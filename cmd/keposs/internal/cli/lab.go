@@ -15,6 +15,7 @@ func labCommands(*Env) []*cobra.Command {
 			policycmd.Command(),
 			group("ppd", "Measure PPD sources on data", "  keposs lab ppd face --data faces.npy --labels faces.csv",
 				ppdcmd.FaceCommand(),
+				ppdcmd.FingerprintCommand(),
 			),
 		),
 		group("policy", "Read factor policies", "  keposs policy explain 'pin & gesture'",
