@@ -18,7 +18,7 @@ const (
 )
 
 // prefixes are candidates of one finger; several fingers use their sum.
-var prefixes = [...]int{20, 30, 44, 60}
+var prefixes = [...]int{18, 26, 38}
 
 // An Attempt is a query held against a helper, ready to search. Wipe clears it.
 type Attempt struct {

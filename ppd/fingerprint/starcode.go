@@ -15,14 +15,12 @@ const (
 	starBytes  = 3   // place u16, direction u8
 )
 
-// A star is a place on the lattice, in pixels, and the code of its direction.
-type star struct {
-	x, y int
-	dir  uint8
-}
+// A star is a place on the lattice, in pixels, and a direction in 256ths of a
+// turn.
+type star struct{ x, y, angle int }
 
 func (s star) point() point {
-	return point{x: float64(s.x), y: float64(s.y), a: decodeDirection(zone(s.x, s.y), s.dir)}
+	return point{x: float64(s.x), y: float64(s.y), a: turn / 256 * float64(s.angle)}
 }
 
 // Places are coded so that every u16 is a place and, by the priors, every place
@@ -86,10 +84,11 @@ func decodeStars(b []byte) []star {
 func starAt(before []star, v int, dir uint8) (s star) {
 	target, sum := v*totalWeight(before)>>16, 0
 	places(before, func(p place) bool {
-		s = star{p.x, p.y, dir}
+		s = star{x: p.x, y: p.y}
 		sum += p.weight
 		return sum <= target
 	})
+	s.angle = decodeDirection(shares(before, s.x, s.y), dir)
 	return s
 }
 
@@ -109,25 +108,28 @@ func encodeStar(before []star, p point, rng *rand.Rand) (star, []byte) {
 		}
 		return true
 	})
-	s.dir = encodeDirection(zone(s.x, s.y), p.a)
+	z := shares(before, s.x, s.y)
+	dir := encodeDirection(z, p.a)
+	s.angle = decodeDirection(z, dir)
 	v := low + rng.IntN(high-low)
-	return s, append(binary.BigEndian.AppendUint16(nil, uint16(v)), s.dir)
+	return s, append(binary.BigEndian.AppendUint16(nil, uint16(v)), dir)
 }
 
-// decodeDirection is the angle of a code: zone shares, linear within each.
-func decodeDirection(z *[16]uint8, code uint8) float64 {
+// decodeDirection is the angle of a code: shares of the sixteenths, linear
+// within each.
+func decodeDirection(z [16]uint8, code uint8) int {
 	c := int(code)
 	for i, w := range z {
 		if c < int(w) {
-			return turn / 16 * (float64(i) + (float64(c)+0.5)/float64(w))
+			return 16*i + (32*c+16)/(2*int(w))
 		}
 		c -= int(w)
 	}
-	return 0 // the shares of a zone are 256 in all
+	return 0 // never: the shares are 256 in all
 }
 
-func encodeDirection(z *[16]uint8, a float64) uint8 {
-	at := wrap(a) / turn * 16
+func encodeDirection(z [16]uint8, a float64) uint8 {
+	at := wrap(a)/turn*16 + 1e-9 // an angle that was decoded codes to its own sixteenth
 	bin := min(15, int(at))
 	code := 0
 	for _, w := range z[:bin] {

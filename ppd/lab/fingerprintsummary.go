@@ -51,7 +51,7 @@ func (f *fingerRun) summarise() {
 // bits is −log2 of the mean chance of a draw. Where no print of another finger
 // had k features in common there is nothing to count: the line through the two
 // values before is drawn on, and before there are two, three trials in all (rule
-// of three) might have had k of the likeliest 20 candidates.
+// of three) might have had k of the likeliest 18 candidates.
 func (f *fingerRun) bits(before []FingerPoint, k, trials int) (bits float64, from string) {
 	var sum float64
 	for i := range f.records {
@@ -66,7 +66,7 @@ func (f *fingerRun) bits(before []FingerPoint, k, trials int) (bits float64, fro
 	case n >= 2:
 		return before[n-1].Bits + math.Max(0, before[n-1].Bits-before[n-2].Bits), "extrapolated"
 	}
-	const likeliest = 20
+	const likeliest = 18
 	one := math.Exp(logChoose(k, 3)-logChoose(likeliest, k-3)) / likeliest
 	return -math.Log2(3 * one / float64(trials)), "bound"
 }
