@@ -15,7 +15,7 @@ import (
 func FingerprintCommand() *cobra.Command {
 	var data, html string
 	var o lab.FingerOptions
-	var asJSON bool
+	var asJSON, protection bool
 	c := &cobra.Command{
 		Use:   "fingerprint",
 		Short: "Measure the fingerprint source on minutiae records",
@@ -30,9 +30,14 @@ Deterministic for a seed count, times apart.
 --data holds ISO/IEC 19794-2:2005 or ANSI INCITS 378 records named
 <finger>_<impression>.fmr; <person>_<finger> groups the fingers of a person for
 the intervals. Without --data a synthetic set is measured, which says nothing
-about real fingers.`,
+about real fingers.
+
+--protection asks instead what stored records tell: unlinkability, record
+multiplicity, wrong keys, hill climbing and timing, on this source and on
+planted weak variants of it, ranked, the weakest first.`,
 		Example: `  keposs lab ppd fingerprint --data fvc2002_db1b
   keposs lab ppd fingerprint --data fvc2002_db1b --seeds 1 --profile 9 --work 25 --json
+  keposs lab ppd fingerprint --data fvc2002_db1b --protection
   keposs lab ppd fingerprint --html report.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,6 +47,9 @@ about real fingers.`,
 			}
 			if o.K < 8 || o.K > 10 {
 				return core.Errorf(core.Usage, "lab ppd fingerprint", "--profile %d, want 8, 9 or 10", o.K)
+			}
+			if protection {
+				return protectFingers(cmd, set, o, data != "", asJSON)
 			}
 			o.Progress = progress(cmd.ErrOrStderr())
 			res, err := lab.Fingers(cmd.Context(), set, o)
@@ -69,6 +77,7 @@ about real fingers.`,
 	f.IntVar(&o.K, "profile", 9, "features that open: 8, 9 or 10")
 	f.IntVar(&o.Work, "work", 25, "draws of one search, as a power of two, 18 to 25")
 	f.StringVar(&html, "html", "", "write a self-contained report here")
+	f.BoolVar(&protection, "protection", false, "run the template-protection suite and its planted weak variants instead")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }
