@@ -153,6 +153,7 @@ func TestRealRecords(t *testing.T) {
 	}
 }
 
+// req: TK-12
 func FuzzParseFMR(f *testing.F) {
 	f.Add(record(f, view(1, 30)))
 	f.Add(record(f, view(1, 0), view(2, 255)))

@@ -61,8 +61,8 @@ func realTemplates(t *testing.T) (out []*Template) {
 	return out
 }
 
-// req: a helper unmasked with a wrong key looks like one unmasked with the right
-// key: on real fingers no figure of its constellation separates them. Control:
+// A helper unmasked with a wrong key looks like one unmasked with the right key
+// (key-schedule, attack test 13): on real fingers no figure of its constellation separates them. Control:
 // places and directions stored plainly are told apart at once.
 func TestWrongKeyPlausible(t *testing.T) {
 	ts := realTemplates(t)
@@ -215,8 +215,9 @@ func TestAlign(t *testing.T) {
 	}
 }
 
-// req: two stored records of one finger are unlinkable, in the clear they are
-// linked (control). As stored means under core/mf's mask, here fresh bytes.
+// req: X-22
+// Two stored records of one finger are unlinkable, in the clear they are linked
+// (control). As stored means under core/mf's mask, here fresh bytes.
 func TestUnlinkable(t *testing.T) {
 	ts := realTemplates(t)
 	if len(ts) > 40 {

@@ -96,7 +96,7 @@ func (c settings) check() error {
 // impostor trials without a false accept, offline by the mean chance of a draw,
 // both rounded down from docs/fingerprint.md.
 func strength(p Profile) core.Strength {
-	offline := map[Profile]core.Millibits{{8, 1}: 28_000, {9, 1}: 33_000, {10, 1}: 37_000, {12, 2}: 44_000, {14, 2}: 50_000}[p]
+	offline := map[Profile]core.Millibits{{8, 1}: 28_000, {9, 1}: 33_000, {10, 1}: 37_000, {12, 2}: 46_000, {14, 2}: 52_000}[p]
 	return core.Strength{PerTry: 13_000, Offline: offline,
 		Evidence: "measured: prints of other fingers on U.are.U and FVC2002, upper 95 % bound and draw counts (keposs lab ppd fingerprint)"}
 }

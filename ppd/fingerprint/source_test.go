@@ -74,6 +74,7 @@ func recovered(t testing.TB, s *fingerprint.Source, format uint32, r core.Recove
 	return sec, time.Since(start)
 }
 
+// req: K-6.1-02b
 // Every profile opens for its fingers and not for others; helpers keep their
 // length, under 200 bytes for one finger.
 func TestProfiles(t *testing.T) {
@@ -136,6 +137,7 @@ func TestSeveralViews(t *testing.T) {
 	}
 }
 
+// req: G-7.10-06
 // What cannot be enrolled is refused with what to do.
 func TestEnrolmentGates(t *testing.T) {
 	s := source(t, quick)

@@ -24,7 +24,7 @@ func elements(r *mrand.Rand, n int) (out []uint16) {
 	return out
 }
 
-// req: the record-multiplicity attack opens two vaults that share features as
+// The record-multiplicity attack opens two vaults that share features as
 // field elements (control), and none that a key of its own has permuted.
 func TestRecordMultiplicity(t *testing.T) {
 	r := mrand.New(mrand.NewPCG(1, 1))
