@@ -40,6 +40,9 @@ func bestScore(query []point, stars []star) float64 {
 // are, how well their directions fit the flow common to fingers, and how well
 // neighbours' directions agree with each other.
 func Plausibility(helper []byte) map[string]float64 {
+	if len(helper) < offsetBytes+starCount*starBytes {
+		return nil
+	}
 	return plausibility(decodeStars(helper[offsetBytes:]))
 }
 

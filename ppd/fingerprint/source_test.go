@@ -10,6 +10,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/internal/testenv"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/plugintest"
 	"github.com/keposs/keposs/ppd/fingerprint"
@@ -41,6 +42,7 @@ func harness(t *testing.T) ppdtest.Harness {
 func TestConformance(t *testing.T) { ppdtest.Run(t, harness(t)) }
 
 func TestConformanceAsProcess(t *testing.T) {
+	testenv.NeedLevel(t, 1) // as long again
 	h := harness(t)
 	h.Transport = &ppdtest.Transport{Name: "process", Open: func(ctx context.Context) (core.Source, func() error, error) {
 		return plugintest.OpenSource(ctx, "fingerprint")

@@ -38,6 +38,9 @@ func FingerProtection(set *FingerSet) ProtectionSet {
 		},
 		Multiplicity: func(a, b []byte) bool {
 			const size = 2 * 36
+			if len(a) < size || len(b) < size {
+				return false
+			}
 			v, errV := fuzzy.VaultOf(a[len(a)-size:])
 			w, errW := fuzzy.VaultOf(b[len(b)-size:])
 			return errV == nil && errW == nil && len(sharedFeatures(v, w, fingerprint.Default.K)) > 0

@@ -13,7 +13,7 @@ import (
 
 // FingerprintCommand is `lab ppd fingerprint`.
 func FingerprintCommand() *cobra.Command {
-	var data, html string
+	var data, html, plugin string
 	var o lab.FingerOptions
 	var asJSON, protection bool
 	c := &cobra.Command{
@@ -34,7 +34,9 @@ about real fingers.
 
 --protection asks instead what stored records tell: unlinkability, record
 multiplicity, wrong keys, hill climbing and timing, on this source and on
-planted weak variants of it, ranked, the weakest first.`,
+planted weak variants of it, ranked, the weakest first;
+with --plugin on a foreign executable, which nobody vouches for and which runs
+unpinned.`,
 		Example: `  keposs lab ppd fingerprint --data fvc2002_db1b
   keposs lab ppd fingerprint --data fvc2002_db1b --seeds 1 --profile 9 --work 25 --json
   keposs lab ppd fingerprint --data fvc2002_db1b --protection
@@ -48,8 +50,11 @@ planted weak variants of it, ranked, the weakest first.`,
 			if o.K < 8 || o.K > 10 {
 				return core.Errorf(core.Usage, "lab ppd fingerprint", "--profile %d, want 8, 9 or 10", o.K)
 			}
+			if plugin != "" && !protection {
+				return core.Errorf(core.Usage, "lab ppd fingerprint", "--plugin goes with --protection: draw counts need a source whose features are known")
+			}
 			if protection {
-				return protectFingers(cmd, set, o, data != "", asJSON)
+				return protectFingers(cmd, set, o, plugin, data != "", asJSON)
 			}
 			o.Progress = progress(cmd.ErrOrStderr())
 			res, err := lab.Fingers(cmd.Context(), set, o)
@@ -78,6 +83,7 @@ planted weak variants of it, ranked, the weakest first.`,
 	f.IntVar(&o.Work, "work", 25, "draws of one search, as a power of two, 18 to 25")
 	f.StringVar(&html, "html", "", "write a self-contained report here")
 	f.BoolVar(&protection, "protection", false, "run the template-protection suite and its planted weak variants instead")
+	f.StringVar(&plugin, "plugin", "", "with --protection: ask this executable instead of the built-in source")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }

@@ -8,19 +8,31 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/ppd/fingerprint"
 	"github.com/keposs/keposs/ppd/lab"
 )
 
-// protectFingers runs the template-protection suite on the fingerprint source.
-func protectFingers(cmd *cobra.Command, set *lab.FingerSet, o lab.FingerOptions, real, asJSON bool) error {
+// protectFingers runs the template-protection suite on the built-in source or,
+// with plugin, on an executable that takes the same records. What a foreign
+// helper means is unknown: it is judged by its bytes and by what it answers.
+func protectFingers(cmd *cobra.Command, set *lab.FingerSet, o lab.FingerOptions, plugin string, real, asJSON bool) error {
 	samples := lab.FingerProtection(set)
 	if !real {
 		samples.Plausible = nil // what is common to real fingers is not to synthetic ones
 	}
-	return protect(cmd, samples, func() (core.Source, error) {
+	open := func() (core.Source, error) {
 		return fingerprint.New(&fingerprint.Options{Profile: fingerprint.Profile{K: o.K, Fingers: 1}, Captures: o.Enrol, Work: min(o.Work, fingerprint.DefaultWork)})
-	}, asJSON)
+	}
+	if plugin != "" {
+		samples.Link, samples.Plausible, samples.Multiplicity = nil, nil, nil
+		host := plugins.NewSupervisor(plugins.Options{Unpinned: true})
+		defer func() { _ = host.Close() }()
+		open = func() (core.Source, error) {
+			return host.Source(cmd.Context(), plugins.File(plugin, plugins.KindSource, ""))
+		}
+	}
+	return protect(cmd, samples, open, asJSON)
 }
 
 // protect runs the suite with planted variants and prints what it found.
