@@ -92,13 +92,20 @@ func (c settings) check() error {
 	return err
 }
 
-// strength is what the profile may claim: one try by the rule of three on the
-// impostor trials without a false accept, offline by the mean chance of a draw,
-// both rounded down from docs/fingerprint.md.
+// strength is what the profile may claim, rounded down from what U.are.U gave
+// (docs/fingerprint.md). One try: false accepts of prints of other fingers, for
+// two fingers the rule of three on none of 2,976. Offline: the mean chance of a
+// draw.
 func strength(p Profile) core.Strength {
-	offline := map[Profile]core.Millibits{{8, 1}: 28_000, {9, 1}: 33_000, {10, 1}: 37_000, {12, 2}: 46_000, {14, 2}: 52_000}[p]
-	return core.Strength{PerTry: 13_000, Offline: offline,
-		Evidence: "measured: prints of other fingers on U.are.U and FVC2002, upper 95 % bound and draw counts (keposs lab ppd fingerprint)"}
+	s := map[Profile]core.Strength{
+		{8, 1}:  {PerTry: 8_000, Offline: 28_000},
+		{9, 1}:  {PerTry: 11_000, Offline: 33_000},
+		{10, 1}: {PerTry: 12_000, Offline: 38_000},
+		{12, 2}: {PerTry: 9_900, Offline: 46_000},
+		{14, 2}: {PerTry: 9_900, Offline: 52_000},
+	}[p]
+	s.Evidence = "measured: prints of other fingers on U.are.U, false accepts and draw counts (keposs lab ppd fingerprint)"
+	return s
 }
 
 // Describe implements core.Source.
