@@ -21,6 +21,7 @@ func labCommands(e *Env) []*cobra.Command {
 				ppdcmd.FaceCommand(),
 				ppdcmd.GestureCommand(),
 				ppdcmd.PINCommand(),
+				ppdcmd.FingerprintCommand(),
 			),
 		),
 		group("kdf", "Choose the cost of the key derivation", "  keposs kdf calibrate\n  keposs kdf list",
