@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -126,7 +125,7 @@ func (s *Source) Configure(_ context.Context, c core.Config) error {
 		}
 		switch k {
 		case "profile":
-			if next.profile, err = loadProfile(v); err != nil {
+			if next.profile, err = LoadProfile(v); err != nil {
 				return err
 			}
 		case "dim":
@@ -162,21 +161,6 @@ func (s *Source) Configure(_ context.Context, c core.Config) error {
 	defer s.mu.Unlock()
 	s.settings = next
 	return nil
-}
-
-func loadProfile(path string) (*Profile, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, core.Errorf(core.NotFound, "face: profile", "%w", err)
-	}
-	if st.Size() > MaxNPZ {
-		return nil, core.Errorf(core.TooLarge, "face: profile", "%d bytes, at most %d", st.Size(), MaxNPZ)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, core.Errorf(core.Invalid, "face: profile", "%w", err)
-	}
-	return ReadProfile(b)
 }
 
 // current returns a consistent view.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +41,7 @@ a synthetic set is measured, which says nothing about real faces.`,
 				return err
 			}
 			if profile != "" {
-				if o.Profile, err = readProfile(profile); err != nil {
+				if o.Profile, err = face.LoadProfile(profile); err != nil {
 					return err
 				}
 			}
@@ -94,14 +93,6 @@ func faceSet(data, labels string) (*lab.FaceSet, error) {
 		return lab.SyntheticFaces(60, 9, 300, 1), nil
 	}
 	return lab.LoadFaces(data, labels)
-}
-
-func readProfile(path string) (*face.Profile, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, core.Errorf(core.NotFound, "lab ppd face", "%w", err)
-	}
-	return face.ReadProfile(b)
 }
 
 // progress prints a line a second at most.
