@@ -11,6 +11,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
+	"github.com/keposs/keposs/ppd/internal/ask"
 )
 
 // Name is the source's name in policies.
@@ -180,8 +181,8 @@ func collect(ctx context.Context, p core.Prompter, prof *Profile, label string, 
 	}()
 	refusal := ""
 	for tries := 0; len(shots) < want; {
-		s, err := p.Ask(ctx, core.Prompt{Kinds: []core.SampleKind{core.SampleFaceEmbedding}, Label: label, Purpose: purpose,
-			Index: len(shots) + 1, Total: want, Text: "Look into the camera", Refusal: refusal, MaxLen: MaxSample})
+		s, err := ask.Once(ctx, "face: capture", p, core.Prompt{Kinds: []core.SampleKind{core.SampleFaceEmbedding}, Label: label, Purpose: purpose,
+			Index: len(shots) + 1, Total: want, Text: "Look into the camera", Refusal: refusal, MaxLen: MaxSample}, MaxSample)
 		if err == nil {
 			shots, err = take(prof, s, shots, want)
 		}
