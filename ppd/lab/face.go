@@ -48,9 +48,9 @@ type FaceResult struct {
 
 	FalseAccepts   int     `json:"false_accepts"`
 	ImpostorTrials int     `json:"impostor_trials"`
-	FMRLog2        float64 `json:"fmr_log2"` // log2(max(false accepts, 3) / trials)
+	FMRLog2        float64 `json:"fmr_log2"`     // log2(max(false accepts, 3) / trials)
 	OfflineBits    float64 `json:"offline_bits"` // −log2 of the upper bound: what one decoding is worth
-	PerTry         float64 `json:"per_try"` // 95 % upper bound of FMR, the chance of one other face
+	PerTry         float64 `json:"per_try"`      // 95 % upper bound of FMR, the chance of one other face
 
 	Pairs []FacePair `json:"false_accept_pairs,omitempty"`
 
@@ -183,4 +183,3 @@ func normQuantile(set *FaceSet) (float64, string) {
 	}
 	return quantile(ns, 0.10), from
 }
-

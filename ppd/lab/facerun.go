@@ -281,4 +281,3 @@ func (f *faceRun) parallel(ctx context.Context, n int, fn func(i int) error) err
 	}
 	return first
 }
-
