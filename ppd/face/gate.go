@@ -6,15 +6,15 @@ import "github.com/keposs/keposs/core"
 // whitened unit vectors. The reasons speak about the captures of one sitting,
 // never about an enrolled template.
 const (
-	MinMutual   = 0.30 // recovery captures, and enrolment with a warning
-	MinEnrol    = 0.30 // mean pairwise cosine of an enrolment
-	warnEnrol   = 0.40
+	MinMutual   = 0.40 // mean pairwise cosine of one attempt's captures
+	MinEnrol    = 0.30 // the same of an enrolment: below it is refused,
+	WarnEnrol   = 0.40 // below this it is warned about
 	replayedCos = 0.98 // two frames this close are one frame
 )
 
 // A Shot is one accepted capture: its whitened unit vector and its weight in a
-// fusion, the square of the embedding's length, which tells how sure the model
-// was. Neither is stored.
+// fusion, the embedding's length, which tells how sure the model was. Neither is
+// stored.
 type Shot struct {
 	Z      []float64
 	Weight float64
@@ -27,7 +27,7 @@ func Accept(p *Profile, x []float64, earlier []Shot) (Shot, error) {
 	if p.NormP10 > 0 && n < p.NormP10 {
 		return Shot{}, core.Errorf(core.CaptureRefused, op, "the face is blurred, dark or turned away: look straight into the camera, in even light")
 	}
-	s := Shot{Z: p.transform(x), Weight: float64(n * n)}
+	s := Shot{Z: p.transform(x), Weight: n}
 	for _, e := range earlier {
 		if Cosine(s.Z, e.Z) > replayedCos {
 			clear(s.Z)

@@ -1,7 +1,6 @@
 package face
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/binary"
 	"io"
@@ -32,9 +31,8 @@ const (
 
 var (
 	npyMagic = []byte("\x93NUMPY")
-	npyDescr = regexp.MustCompile(`'descr':\s*'([^']{1,8})'`)
-	npyOrder = regexp.MustCompile(`'fortran_order':\s*(True|False)`)
-	npyShape = regexp.MustCompile(`'shape':\s*\(([0-9, ]{0,40})\)`)
+	// One entry of the header's dictionary, with the comma after it.
+	npyEntry = regexp.MustCompile(`^\s*'(descr|fortran_order|shape)':\s*('[^']{1,8}'|True|False|\([0-9, ]{0,40}\))\s*(,|$)`)
 )
 
 // ReadNPY reads one array of '<f4' or '<f8' in C order from b, at most limit
@@ -44,6 +42,9 @@ func ReadNPY(b []byte, limit int) (*Array, error) {
 	const op = "face: npy"
 	if len(b) < 10 || !bytes.Equal(b[:6], npyMagic) {
 		return nil, core.Errorf(core.Invalid, op, "not a NumPy array file")
+	}
+	if b[7] != 0 {
+		return nil, core.Errorf(core.Unsupported, op, "format version %d.%d, want 1.0 to 3.0", b[6], b[7])
 	}
 	at, n := 10, int(binary.LittleEndian.Uint16(b[8:]))
 	switch b[6] {
@@ -74,45 +75,66 @@ func ReadNPY(b []byte, limit int) (*Array, error) {
 	return a, nil
 }
 
-// npyHeader reads the dictionary. Its keys are matched one by one: NumPy's own
-// order is alphabetic, and other writers differ in spaces.
+// npyHeader reads the dictionary: exactly the three keys, in any order and with
+// any spaces, and nothing else.
 func npyHeader(h string, limit int) (*Array, int, error) {
 	const op = "face: npy"
-	descr, order, shape := npyDescr.FindStringSubmatch(h), npyOrder.FindStringSubmatch(h), npyShape.FindStringSubmatch(h)
-	if descr == nil || order == nil || shape == nil {
-		return nil, 0, core.Errorf(core.Invalid, op, "header lacks descr, fortran_order or shape")
+	h = strings.TrimSpace(h)
+	body, opened := strings.CutPrefix(h, "{")
+	body, closed := strings.CutSuffix(body, "}")
+	values := map[string]string{}
+	for rest := strings.TrimSpace(body); rest != ""; {
+		m := npyEntry.FindStringSubmatch(rest)
+		if m == nil || values[m[1]] != "" {
+			return nil, 0, core.Errorf(core.Invalid, op, "the header is not a dictionary of descr, fortran_order and shape")
+		}
+		values[m[1]] = m[2]
+		rest = strings.TrimSpace(rest[len(m[0]):])
+	}
+	descr, order, shape := values["descr"], values["fortran_order"], values["shape"]
+	if !opened || !closed || !strings.HasPrefix(descr, "'") || order == "" || !strings.HasPrefix(shape, "(") {
+		return nil, 0, core.Errorf(core.Invalid, op, "the header is not a dictionary of descr, fortran_order and shape")
 	}
 	width := 0
-	switch descr[1] {
+	switch strings.Trim(descr, "'") {
 	case "<f4":
 		width = 4
 	case "<f8":
 		width = 8
 	default:
-		return nil, 0, core.Errorf(core.Unsupported, op, "values of type %q, want <f4 or <f8", descr[1])
+		return nil, 0, core.Errorf(core.Unsupported, op, "values of type %s, want <f4 or <f8", descr)
 	}
-	if order[1] == "True" {
+	switch order {
+	case "False":
+	case "True":
 		return nil, 0, core.Errorf(core.Unsupported, op, "Fortran order, want C order")
+	default:
+		return nil, 0, core.Errorf(core.Invalid, op, "fortran_order is neither True nor False")
 	}
 	var dims []int
-	for _, part := range strings.Split(shape[1], ",") {
+	for part := range strings.SplitSeq(strings.Trim(shape, "()"), ",") {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
 		}
-		v, err := strconv.Atoi(part)
-		if err != nil || v < 1 || v > limit {
-			return nil, 0, core.Errorf(core.TooLarge, op, "dimension %q, want 1 to %d", part, limit)
+		v, err := strconv.ParseUint(part, 10, 62)
+		if err != nil || v == 0 {
+			return nil, 0, core.Errorf(core.Invalid, op, "dimension %q, want a number from 1", part)
 		}
-		dims = append(dims, v)
+		if v > uint64(limit) {
+			return nil, 0, core.Errorf(core.TooLarge, op, "dimension %d, at most %d", v, limit)
+		}
+		dims = append(dims, int(v))
 	}
 	a := &Array{Rows: 1}
 	switch len(dims) {
+	case 0: // NumPy's scalar, as norm_p10 may be
+		a.Cols, a.OneD = 1, true
 	case 1:
 		a.Cols, a.OneD = dims[0], true
 	case 2:
 		a.Rows, a.Cols = dims[0], dims[1]
 	default:
-		return nil, 0, core.Errorf(core.Unsupported, op, "%d dimensions, want 1 or 2", len(dims))
+		return nil, 0, core.Errorf(core.Unsupported, op, "%d dimensions, want at most 2", len(dims))
 	}
 	if a.Rows > limit/a.Cols {
 		return nil, 0, core.Errorf(core.TooLarge, op, "%d × %d values, at most %d", a.Rows, a.Cols, limit)
@@ -149,110 +171,4 @@ func WriteNPY(w io.Writer, a *Array) error {
 	}
 	_, err := w.Write(b)
 	return err
-}
-
-// Bounds of a profile file.
-const (
-	maxNPZEntries = 16
-	MaxNPZ        = 64 << 20
-)
-
-// ReadProfile reads an .npz with mu and, optionally, W, norm_p10 (one value)
-// and a text entry model.txt. Other entries are ignored; sizes are checked
-// before anything is unpacked.
-func ReadProfile(b []byte) (*Profile, error) {
-	const op = "face: profile"
-	if len(b) > MaxNPZ {
-		return nil, core.Errorf(core.TooLarge, op, "%d bytes, at most %d", len(b), MaxNPZ)
-	}
-	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return nil, core.Errorf(core.Invalid, op, "not an npz file: %w", err)
-	}
-	if len(z.File) > maxNPZEntries {
-		return nil, core.Errorf(core.TooLarge, op, "%d entries, at most %d", len(z.File), maxNPZEntries)
-	}
-	p := &Profile{}
-	for _, f := range z.File {
-		if err := p.readEntry(f); err != nil {
-			return nil, err
-		}
-	}
-	p.Dim = len(p.Mu)
-	return p, p.Check()
-}
-
-func (p *Profile) readEntry(f *zip.File) error {
-	limits := map[string]int{"mu.npy": MaxDim, "W.npy": MaxDim * MaxDim, "norm_p10.npy": 1, "model.txt": 64}
-	limit, known := limits[f.Name]
-	if !known {
-		return nil
-	}
-	most := uint64(maxNPYHeader + 16 + 8*limit)
-	if f.UncompressedSize64 > most {
-		return core.Errorf(core.TooLarge, "face: profile", "%s has %d bytes, at most %d", f.Name, f.UncompressedSize64, most)
-	}
-	r, err := f.Open()
-	if err != nil {
-		return core.Errorf(core.Invalid, "face: profile", "%s: %w", f.Name, err)
-	}
-	defer func() { _ = r.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
-	if err != nil || uint64(len(raw)) > most {
-		return core.Errorf(core.Invalid, "face: profile", "%s cannot be unpacked", f.Name)
-	}
-	if f.Name == "model.txt" {
-		p.Model = strings.TrimSpace(string(raw))
-		return nil
-	}
-	a, err := ReadNPY(raw, limit)
-	if err != nil {
-		return err
-	}
-	switch f.Name {
-	case "mu.npy":
-		p.Mu = a.Data
-	case "W.npy":
-		if a.Rows != a.Cols {
-			return core.Errorf(core.Invalid, "face: profile", "W is %d × %d, want a square", a.Rows, a.Cols)
-		}
-		p.W = a.Data
-	case "norm_p10.npy":
-		p.NormP10 = a.Data[0]
-	}
-	return nil
-}
-
-// WriteProfile writes what ReadProfile reads.
-func WriteProfile(w io.Writer, p *Profile) error {
-	if err := p.Check(); err != nil {
-		return err
-	}
-	z := zip.NewWriter(w)
-	put := func(name string, a *Array) error {
-		e, err := z.Create(name)
-		if err != nil {
-			return err
-		}
-		return WriteNPY(e, a)
-	}
-	if err := put("mu.npy", &Array{Rows: 1, Cols: p.Dim, OneD: true, Data: p.Mu}); err != nil {
-		return err
-	}
-	if p.W != nil {
-		if err := put("W.npy", &Array{Rows: p.Dim, Cols: p.Dim, Data: p.W}); err != nil {
-			return err
-		}
-	}
-	if err := put("norm_p10.npy", &Array{Rows: 1, Cols: 1, OneD: true, Data: []float64{p.NormP10}}); err != nil {
-		return err
-	}
-	e, err := z.Create("model.txt")
-	if err == nil {
-		_, err = io.WriteString(e, p.Model)
-	}
-	if err != nil {
-		return err
-	}
-	return z.Close()
 }

@@ -51,20 +51,20 @@ type Code struct {
 	k    int
 	t    int
 	rows []Bits // systematic generator: row i has message bit i at position i
+
+	columns [CodeLength]uint64 // the same by position: bit r is row r's
 }
 
-// NewCode returns the code whose length-127 part corrects t errors, 1 ≤ t ≤ 31.
-// Its dimension follows from t: 29 for t = 21, 36 for t = 15.
+// NewCode returns the code whose length-127 part corrects t errors, 10 ≤ t ≤ 31:
+// below that a message would not fit 64 bits. Its dimension follows from t: 29
+// for t = 21, 36 for t = 15.
 func NewCode(t int) (*Code, error) {
-	if t < 1 || t > 31 {
-		return nil, core.Errorf(core.Invalid, "fuzzy: bch", "t = %d, want 1 to 31", t)
+	if t < 10 || t > 31 {
+		return nil, core.Errorf(core.Invalid, "fuzzy: bch", "t = %d, want 10 to 31", t)
 	}
 	g := generator(t)
 	deg := g.degree()
 	k := 127 - deg
-	if k < 1 {
-		return nil, core.Errorf(core.Invalid, "fuzzy: bch", "t = %d leaves no message bits", t)
-	}
 	c := &Code{k: k, t: t}
 	for i := range k {
 		// Message bit i is the coefficient of x^(deg+i); the remainder of
@@ -72,6 +72,11 @@ func NewCode(t int) (*Code, error) {
 		w := monomial(deg + i)
 		w = w.xor(monomial(deg + i).mod(g))
 		c.rows = append(c.rows, extend(w, deg, k))
+	}
+	for i := range c.columns {
+		for r, row := range c.rows {
+			c.columns[i] |= row.Get(i) << r
+		}
 	}
 	return c, nil
 }

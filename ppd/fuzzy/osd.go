@@ -41,10 +41,14 @@ func (c *Code) DecodeSoft(soft *[CodeLength]int32, order int) Bits {
 // byReliability orders positions from the most to the least reliable, ties by
 // position.
 func byReliability(soft *[CodeLength]int32) (perm [CodeLength]int) {
-	for i := range perm {
-		perm[i] = i
+	var keys [CodeLength]uint64
+	for i, v := range soft {
+		keys[i] = uint64(magnitude(v))<<7 | uint64(CodeLength-1-i)
 	}
-	slices.SortStableFunc(perm[:], func(a, b int) int { return int(magnitude(soft[b])) - int(magnitude(soft[a])) })
+	slices.Sort(keys[:])
+	for i, k := range keys {
+		perm[CodeLength-1-i] = CodeLength - 1 - int(k&(CodeLength-1))
+	}
 	return perm
 }
 

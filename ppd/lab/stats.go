@@ -77,11 +77,40 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }
 
-// upperBound is the rule of three for no event, else the observed rate: what
-// is claimed is never better than 3 of N (design page biometrics).
-func upperBound(events, trials int) float64 {
+// ruleOfThree is the observed rate, but never better than 3 of the trials
+// (design page biometrics); 1 without trials.
+func ruleOfThree(events, trials int) float64 {
 	if trials == 0 {
 		return 1
 	}
 	return float64(max(events, 3)) / float64(trials)
+}
+
+// upperBound is the one-sided 95 % upper bound of a rare event's rate: the
+// Poisson mean under which events or fewer have a chance of 5 %. For no event
+// that is 3 of the trials.
+func upperBound(events, trials int) float64 {
+	if trials == 0 {
+		return 1
+	}
+	low, high := 0.0, 10+3*float64(events)
+	for range 60 {
+		mean := (low + high) / 2
+		if poissonAtMost(events, mean) > 0.05 {
+			low = mean
+		} else {
+			high = mean
+		}
+	}
+	return min(1, high/float64(trials))
+}
+
+// poissonAtMost is the chance of at most k events.
+func poissonAtMost(k int, mean float64) float64 {
+	var sum float64
+	for i := range k + 1 {
+		lg, _ := math.Lgamma(float64(i) + 1)
+		sum += math.Exp(float64(i)*math.Log(mean) - mean - lg)
+	}
+	return sum
 }

@@ -9,7 +9,8 @@ import (
 // Spreads follow what ArcFace-like models show on unconstrained photographs:
 // two captures of one person meet at a cosine near 0.6, two people near 0, and
 // sharper captures are longer and closer to their person. It is for tests and
-// demonstrations; rates measured on it say nothing about real faces.
+// demonstrations; rates measured on it say nothing about real faces. Products are
+// rounded before they are added, so every platform makes the same people.
 type Faces struct {
 	Dim  int
 	seed uint64
@@ -23,14 +24,14 @@ func (f *Faces) Capture(person, n int) []float64 {
 	who := rand.New(rand.NewPCG(f.seed, uint64(person)+1))
 	mean := unit(normal(who, f.Dim))
 	shot := rand.New(rand.NewPCG(f.seed^0x9e3779b97f4a7c15, uint64(person)<<20|uint64(n)))
-	quality := 0.70 + 0.22*shot.Float64()
+	quality := 0.70 + float64(0.22*shot.Float64())
 	noise := unit(normal(shot, f.Dim))
 	// cos(mean, capture) = quality; the rest of the length is noise.
-	side := math.Sqrt(1 - quality*quality)
-	length := 8 + 8*quality + shot.NormFloat64()
+	side := math.Sqrt(1 - float64(quality*quality))
+	length := 8 + float64(8*quality) + shot.NormFloat64()
 	out := make([]float64, f.Dim)
 	for i := range out {
-		out[i] = length * (quality*mean[i] + side*noise[i])
+		out[i] = length * (float64(quality*mean[i]) + float64(side*noise[i]))
 	}
 	return out
 }
@@ -46,7 +47,7 @@ func normal(r *rand.Rand, n int) []float64 {
 func unit(v []float64) []float64 {
 	var s float64
 	for _, x := range v {
-		s += x * x
+		s += float64(x * x)
 	}
 	s = math.Sqrt(s)
 	for i := range v {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +41,7 @@ a synthetic set is measured, which says nothing about real faces.`,
 				return err
 			}
 			if profile != "" {
-				if o.Profile, err = readProfile(profile); err != nil {
+				if o.Profile, err = face.LoadProfile(profile); err != nil {
 					return err
 				}
 			}
@@ -96,14 +95,6 @@ func faceSet(data, labels string) (*lab.FaceSet, error) {
 	return lab.LoadFaces(data, labels)
 }
 
-func readProfile(path string) (*face.Profile, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, core.Errorf(core.NotFound, "lab ppd face", "%w", err)
-	}
-	return face.ReadProfile(b)
-}
-
 // progress prints a line a second at most.
 func progress(w io.Writer) func(done, total int, what string) {
 	var last time.Time
@@ -125,7 +116,11 @@ func printFaces(w io.Writer, r *lab.FaceResult) {
 		i, b := r.Intervals[n], r.BalancedCI[n]
 		p("FNMR      %s %6.2f %% [%.2f, %.2f]   balanced %6.2f %% [%.2f, %.2f]   (%d of %d)", name, 100*i.Value, 100*i.Low, 100*i.High, 100*b.Value, 100*b.Low, 100*b.High, i.Errors, i.Trials)
 	}
-	p("FMR       %d false accepts in %d trials: 2^%.2f or better; the source may claim %.1f bits", r.FalseAccepts, r.ImpostorTrials, r.FMRLog2, r.OfflineBits)
+	p("asked again because the pictures of one attempt disagree: %d of 2, %d of 3 captures", r.AskedAgain[1], r.AskedAgain[2])
+	p("FMR       %d false accepts in %d trials: 2^%.2f observed; %.1f bits at the 95 %% upper bound", r.FalseAccepts, r.ImpostorTrials, r.FMRLog2, r.OfflineBits)
+	for _, w := range r.Pairs {
+		p("          %s opened the record of %s %d times", w.Sample, w.Record, w.Accepts)
+	}
 	p("plain cosine matcher, one capture: FNMR %s at FMR 1e-5, %s at 1e-6", percent(r.Ceiling.At1e5), percent(r.Ceiling.At1e6))
 	p("helper    %d bytes; enrol %.2f ms, decode %.3f ms, answer %.1f ms (constant)", r.HelperBytes, r.Ms.Enrol, r.Ms.Decode, r.Ms.Answer)
 }
