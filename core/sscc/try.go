@@ -95,6 +95,12 @@ type try struct {
 func (c *call) count(ctx context.Context, u *user, t try) (seq uint32, b *blob, err error) {
 	s := c.s
 	e := entry{tag: TryTag(t.attempt, t.blinded), attempt: attemptDigest(t.attempt), held: true}
+	if c.alive(u) == nil && u.hot.state == userLocked && u.hot.mode == t.mode && u.hot.gen == t.gen {
+		// As it was read: guesses above the limit do not queue for the record.
+		if known, _ := c.known(u.hot, e); known == nil {
+			return 0, nil, c.locked(u)
+		}
+	}
 	var ev *event
 	err = s.edit(ctx, c.k, u, func(u *user) (*blob, bool, error) {
 		ev = nil

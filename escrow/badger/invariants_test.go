@@ -7,12 +7,19 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/sscc/sscctest"
 	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/internal/testenv"
 )
 
 // SS-CC keeps its counter invariants over this engine.
 // req: K-7.2-D3, TK-10
 func TestInvariants(t *testing.T) {
 	sscctest.Run(t, func(t *testing.T) core.Backend { return placed(t, harness) })
+}
+
+// Twenty races of 64 clients with 20 guesses each: exactly five answers in each.
+func TestRaces(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	sscctest.Races(t, 20, func(t *testing.T) core.Backend { return placed(t, harness) })
 }
 
 // placed is a configured backend of its own place.

@@ -10,6 +10,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/sscc/sscctest"
 	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/internal/testenv"
 )
 
 // SS-CC keeps its counter invariants over this engine.
@@ -44,6 +45,12 @@ func TestInvariantsCatchALyingEngine(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "want exactly 5") {
 		t.Fatalf("a lying compare-and-set was not caught:\n%s", out)
 	}
+}
+
+// Twenty races of 64 clients with 20 guesses each: exactly five answers in each.
+func TestRaces(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	sscctest.Races(t, 20, func(t *testing.T) core.Backend { return placed(t, logged) })
 }
 
 // placed is a configured backend of its own place.

@@ -2,6 +2,7 @@ package sscctest
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,15 @@ func (f forgetful) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.R
 		return nil, core.Errorf(core.Indeterminate, "sscctest", "the answer was lost")
 	}
 	return r, err
+}
+
+// Races repeats I1's race in both modes, rounds times each.
+func Races(t *testing.T, rounds int, fresh func(*testing.T) core.Backend) {
+	for n := range rounds {
+		for _, mode := range []protocol.Mode{protocol.ModePlain, protocol.ModeHardened} {
+			t.Run(fmt.Sprintf("%s %d", mode, n+1), func(t *testing.T) { race(mode)(t, fresh) })
+		}
+	}
 }
 
 func race(mode protocol.Mode) func(*testing.T, func(*testing.T) core.Backend) {
