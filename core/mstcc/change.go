@@ -211,10 +211,14 @@ func (m *Module) replace(ctx context.Context, a *attempt, g *generation) error {
 	}
 	defer conf.Wipe()
 	g.user, g.oldGen, g.signer = a.user, a.checked.Policy.Epoch, signWith(conf, m.cfg.Rand)
-	if _, err := m.store(ctx, m.conn, g); err != nil {
-		return err
+	_, err = m.store(ctx, m.conn, g)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if j, jerr := m.loadJournal(ctx); jerr == nil && j != nil {
+		return core.Errorf(core.CodeOf(err), "mstcc: store", "SS-CC may hold the new generation already; the next service here completes it: %w", err)
+	}
+	return err
 }
 
 // editGeneration captures what the plan asks for and seals the changed policy.
