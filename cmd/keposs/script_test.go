@@ -136,7 +136,7 @@ func user(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: user LIMIT")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("answers"), []byte("pin=271828\ngesture=1-6-7-2-9-4\n"), 0o600))
-	sh(ts, "keposs init --min-iterations 1024 --limit %s --ppd-fd 3 --json 3<answers", args[0])
+	sh(ts, "keposs init --in-process --min-iterations 1024 --limit %s --ppd-fd 3 --json 3<answers", args[0])
 	ts.Check(os.WriteFile(ts.MkAbs("init.json"), []byte(ts.ReadFile("stdout")), 0o600))
 	field(ts, false, []string{"user_id", "USER"})
 }
