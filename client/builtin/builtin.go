@@ -7,6 +7,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/kdf"
 	"github.com/keposs/keposs/ppd/face"
+	"github.com/keposs/keposs/ppd/fingerprint"
 	"github.com/keposs/keposs/ppd/gesture"
 	"github.com/keposs/keposs/ppd/pin"
 )
@@ -17,6 +18,7 @@ var sources = []struct {
 }{
 	{"pin", func() (core.Source, error) { return pin.New(), nil }},
 	{"gesture", func() (core.Source, error) { return gesture.New(), nil }},
+	{"fingerprint", func() (core.Source, error) { return fingerprint.New(nil) }},
 	{"face", func() (core.Source, error) { return face.New(nil) }},
 }
 

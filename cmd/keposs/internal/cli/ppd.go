@@ -28,7 +28,7 @@ func (p *ppdFlag) prompter(e *Env) (core.Prompter, func(), error) {
 	var routes prompt.Mux
 	wipe := func() {}
 	if len(p.samples) > 0 {
-		files, err := prompt.NewFiles(p.samples)
+		files, err := prompt.NewSamples(p.samples)
 		if err != nil {
 			return nil, wipe, err
 		}
