@@ -65,7 +65,7 @@ func TestProtectionFingers(t *testing.T) {
 	set := FingerProtection(fingers)
 	set.Plausible = nil // the priors are real fingers'
 	protect(t, set, func() (core.Source, error) {
-		return fingerprint.New(&fingerprint.Options{Work: 18})
+		return fingerprint.New(&fingerprint.Options{Work: 21})
 	}, "planted: helpers stored without mask")
 }
 
