@@ -57,7 +57,7 @@ func subset(a, b []uint16) bool {
 // has none, and is ranked last.
 func TestProtectionFingers(t *testing.T) {
 	t.Parallel()
-	testenv.NeedLevel(t, 1) // half a minute of answer times
+	testenv.NeedLevel(t, 1) // two minutes of answer times
 	fingers, err := SyntheticFingers(12, 8, 2)
 	if err != nil {
 		t.Fatal(err)
