@@ -23,8 +23,9 @@ func TestMain(m *testing.M) {
 	plugintest.Main(m, plugins.Registry{Source: func(string) (core.Source, error) { return fingerprint.New(quick) }})
 }
 
-// quick keeps the declared answer time short, so that the tests are.
-var quick = &fingerprint.Options{Work: 20}
+// quick searches little within an unchanged answer time, so that a busy machine
+// does not turn a match into a refusal.
+var quick = &fingerprint.Options{Work: 21}
 
 func source(t testing.TB, o *fingerprint.Options) *fingerprint.Source {
 	t.Helper()
@@ -36,12 +37,16 @@ func source(t testing.TB, o *fingerprint.Options) *fingerprint.Source {
 }
 
 func harness(t *testing.T) ppdtest.Harness {
-	return ppdtest.Harness{New: func() core.Source { return source(t, quick) }, Person: ppdtest.Finger, Poor: ppdtest.PoorFinger}
+	return ppdtest.Harness{New: func() core.Source { return source(t, quick) }, Person: ppdtest.Finger, Poor: ppdtest.PoorFinger, Takes: 2, TakesOf: 3}
 }
 
-func TestConformance(t *testing.T) { ppdtest.Run(t, harness(t)) }
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	ppdtest.Run(t, harness(t))
+}
 
 func TestConformanceAsProcess(t *testing.T) {
+	t.Parallel()
 	testenv.NeedLevel(t, 1) // as long again
 	h := harness(t)
 	h.Transport = &ppdtest.Transport{Name: "process", Open: func(ctx context.Context) (core.Source, func() error, error) {
@@ -80,6 +85,7 @@ func recovered(t testing.TB, s *fingerprint.Source, format uint32, r core.Recove
 // Every profile opens for its fingers and not for others; helpers keep their
 // length, under 200 bytes for one finger.
 func TestProfiles(t *testing.T) {
+	t.Parallel()
 	s := source(t, quick)
 	for format := uint32(1); format <= 5; format++ {
 		right, wrong := 0, 0
@@ -112,6 +118,7 @@ func (h hands) Ask(ctx context.Context, q core.Prompt) (core.Sample, error) {
 
 // A record of several views fills several prompts.
 func TestSeveralViews(t *testing.T) {
+	t.Parallel()
 	s := source(t, quick)
 	gen := ppdtest.NewFingers(4)
 	var views []fingerprint.View
@@ -142,6 +149,7 @@ func TestSeveralViews(t *testing.T) {
 // req: G-7.10-06
 // What cannot be enrolled is refused with what to do.
 func TestEnrolmentGates(t *testing.T) {
+	t.Parallel()
 	s := source(t, quick)
 	gen := ppdtest.NewFingers(4)
 	answer := func(rec func(index int) []byte) core.Prompter {
@@ -176,6 +184,7 @@ func TestEnrolmentGates(t *testing.T) {
 
 // Match and refusal answer at the declared time, neither before nor much after.
 func TestConstantAnswerTime(t *testing.T) {
+	t.Parallel()
 	s := source(t, quick)
 	e := enrol(t, s, core.EnrollRequest{BindKey: key(1)}, ppdtest.Finger(1))
 	want := fingerprint.AnswerTime(quick.Work)
@@ -189,6 +198,7 @@ func TestConstantAnswerTime(t *testing.T) {
 
 // A recovery ends with its context.
 func TestRecoverCanceled(t *testing.T) {
+	t.Parallel()
 	s := source(t, nil)
 	e := enrol(t, s, core.EnrollRequest{BindKey: key(1)}, ppdtest.Finger(1))
 	c, err := s.Capture(ctx, core.CaptureRequest{Format: e.Format}, ppdtest.Finger(2))
@@ -203,6 +213,7 @@ func TestRecoverCanceled(t *testing.T) {
 }
 
 func TestMisuse(t *testing.T) {
+	t.Parallel()
 	s := source(t, quick)
 	e := enrol(t, s, core.EnrollRequest{BindKey: key(1)}, ppdtest.Finger(1))
 	for name, r := range map[string]core.RecoverRequest{"short helper": {Helper: e.Helper[1:], BindKey: key(1)}, "no helper": {BindKey: key(1)}} {

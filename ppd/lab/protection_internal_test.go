@@ -57,7 +57,7 @@ func subset(a, b []uint16) bool {
 // has none, and is ranked last.
 func TestProtectionFingers(t *testing.T) {
 	t.Parallel()
-	testenv.NeedLevel(t, 1) // half a minute of answer times
+	testenv.NeedLevel(t, 1) // two minutes of answer times
 	fingers, err := SyntheticFingers(12, 8, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestProtectionFingers(t *testing.T) {
 	set := FingerProtection(fingers)
 	set.Plausible = nil // the priors are real fingers'
 	protect(t, set, func() (core.Source, error) {
-		return fingerprint.New(&fingerprint.Options{Work: 18})
+		return fingerprint.New(&fingerprint.Options{Work: 21})
 	}, "planted: helpers stored without mask")
 }
 

@@ -16,9 +16,9 @@ import (
 // protectFingers runs the template-protection suite on the built-in source or,
 // with plugin, on an executable that takes the same records. What a foreign
 // helper means is unknown: it is judged by its bytes and by what it answers.
-func protectFingers(cmd *cobra.Command, set *lab.FingerSet, o lab.FingerOptions, plugin string, real, asJSON bool) error {
+func protectFingers(cmd *cobra.Command, set *lab.FingerSet, o lab.FingerOptions, plugin string, given, asJSON bool) error {
 	samples := lab.FingerProtection(set)
-	if !real {
+	if !given {
 		samples.Plausible = nil // what is common to real fingers is not to synthetic ones
 	}
 	open := func() (core.Source, error) {
