@@ -107,15 +107,16 @@ type Options struct {
 // Profile is sealed at initialisation and cannot be relaxed by a flag later.
 type Profile = mstcc.Profile
 
-// Escrow modes of a profile: plain is the standard's; hardened makes every
-// complete guess cost a counted try at SS-CC.
+// Escrow modes of a profile: hardened makes every complete guess cost a
+// counted try at SS-CC; plain is the literal flow of clause 7, where a thief of
+// the terminal searches offline.
 const (
 	ModePlain    = protocol.ModePlain
 	ModeHardened = protocol.ModeHardened
 )
 
-// DefaultProfile is level 1, strict verify, five tries, plain escrow.
-func DefaultProfile() Profile { return mstcc.DefaultProfile(protocol.ModePlain) }
+// DefaultProfile is level 1, strict verify, five tries, hardened escrow.
+func DefaultProfile() Profile { return mstcc.DefaultProfile(protocol.ModeHardened) }
 
 // A Client is one user's module in this process. Its services run one at a
 // time; it is safe for concurrent use. The caller closes it.

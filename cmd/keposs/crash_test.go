@@ -284,7 +284,8 @@ func (x *terminal) stored(t *testing.T) []needle.Needle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blob, err := conn.Fetch(ctx, protocol.FetchRequest{User: user, Gen: pol.Gen, Attempt: protocol.ID{1, 2, 3}})
+	// Any point of the curve does: only the blob is wanted.
+	blob, err := conn.Evaluate(ctx, protocol.EvaluateRequest{User: user, Gen: pol.Gen, Attempt: protocol.ID{1, 2, 3}, Blinded: key.Public().Compressed()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/kdfcmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/policycmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/ppdcmd"
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/thief"
 )
 
 // labCommands is the laboratory: every figure in the documents is printed by one
@@ -17,6 +18,7 @@ func labCommands(e *Env) []*cobra.Command {
 			kdfcmd.CompareCommand(),
 			kdfcmd.ExportCommand(),
 			policycmd.Command(),
+			thief.Command(),
 			group("ppd", "Measure PPD sources on data", "  keposs lab ppd face --data faces.npy --labels faces.csv",
 				ppdcmd.FaceCommand(),
 				ppdcmd.GestureCommand(),

@@ -14,7 +14,7 @@ import (
 
 func quickstartCommands(e *Env) []*cobra.Command {
 	var interactive bool
-	var policy string
+	var policy, escrow string
 	c := &cobra.Command{
 		Use:   "quickstart",
 		Short: "Run the whole system on this machine and show it at work",
@@ -28,10 +28,15 @@ drawn. Without --dir the folder is temporary and removed.`,
 		Example: `  keposs quickstart
   keposs quickstart --interactive
   keposs quickstart --policy 'pin & gesture & face'
+  keposs quickstart --escrow plain
   keposs quickstart --dir demo --json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := quickstart.Options{Dir: e.dir, Progress: e.Stdout, Policy: policy}
+			mode, err := escrowMode("quickstart", escrow)
+			if err != nil {
+				return err
+			}
+			o := quickstart.Options{Dir: e.dir, Progress: e.Stdout, Policy: policy, Mode: mode}
 			if e.json {
 				o.Progress = e.Stderr
 			}
@@ -52,6 +57,7 @@ drawn. Without --dir the folder is temporary and removed.`,
 		},
 	}
 	c.Flags().StringVar(&policy, "policy", client.DefaultPolicy, "`text` of the factor policy; a face is drawn too")
+	registerEscrow(c.Flags(), &escrow)
 	c.Flags().BoolVar(&interactive, "interactive", false, "ask for the PIN and the gesture at the terminal")
 	return []*cobra.Command{c}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
-	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/step"
 )
 
@@ -120,7 +119,7 @@ If the command is interrupted, run it again: it completes what SS-CC already
 acknowledged, or starts over and asks again.`,
 		Example: `  keposs init
   keposs init --policy 'pin & gesture'
-  keposs init --escrow hardened
+  keposs init --escrow plain
   keposs init --policy '2 of (pin, gesture, pin:work)' --limit 3
   keposs init --param pin:alphanumeric=true --ppd-fd 3 3<answers`,
 		Args: noArgs,
@@ -128,8 +127,8 @@ acknowledged, or starts over and asks again.`,
 			if r.Params, err = parseParams(params); err != nil {
 				return err
 			}
-			if profile.Mode, err = protocol.ParseMode(mode); err != nil {
-				return usagef("init", "--escrow %q, want plain or hardened", mode)
+			if profile.Mode, err = escrowMode("init", mode); err != nil {
+				return err
 			}
 			return s.withProfile(c.Context(), e, profile, func(cl *client.Client) error {
 				u, err := cl.Initialize(c.Context(), r)
@@ -146,7 +145,7 @@ acknowledged, or starts over and asks again.`,
 	f.StringVar(&r.KDF, "kdf", "", "slow KDF and cost as `name$key=n,…` (default pbkdf2sm3 at the floor)")
 	f.Uint64Var(&profile.SlowFloor, "min-iterations", profile.SlowFloor, "lowest iteration `count` this terminal will ever accept; sealed")
 	f.Uint32Var(&profile.Limit, "limit", profile.Limit, "wrong tries until the lock, 1 to 10; sealed")
-	f.StringVar(&mode, "escrow", "plain", "plain (the standard's) or hardened: every complete guess costs a counted try at SS-CC; sealed")
+	registerEscrow(f, &mode)
 	f.BoolVar(&profile.VerifyOpen, "verify-open", false, "verify without entering factors first; sealed")
 	f.StringArrayVar(&params, "param", nil, "setting of a factor's enrolment as `label:name=value`; may be repeated")
 	return c
@@ -304,8 +303,8 @@ func (o statusResult) print(w io.Writer) {
 	}
 	row("kdf", "%s", o.KDF)
 	row("profile", "level %d, %s escrow, %s verify", o.Level, o.Mode, o.Verify)
-	if o.Mode == "plain" {
-		row("", "plain: whoever steals this folder can search a PIN offline")
+	for _, line := range attackers(o.Mode, o.Limit) {
+		row("", "%s", line)
 	}
 	row("tries", "%d of %d used here", o.Used, o.Limit)
 	if s := o.Server; s != nil {

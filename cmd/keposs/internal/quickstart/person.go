@@ -10,6 +10,7 @@ import (
 	"github.com/keposs/keposs/core/policy"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/ppd/face"
+	"github.com/keposs/keposs/ppd/fingerprint"
 	"github.com/keposs/keposs/ppd/ppdtest"
 )
 
@@ -17,24 +18,29 @@ import (
 // built-in source's default profile.
 const faceSize = 128
 
-// newPerson draws somebody with a PIN, a gesture and a face. The face is a
-// model of what a camera gives, a little different each time; rates seen with
-// it say nothing about real people.
+// newPerson draws somebody with a PIN, a gesture, a finger and a face. Finger
+// and face are models of what a reader and a camera give, a little different
+// each time; rates seen with them say nothing about real people.
 func newPerson(rand io.Reader) (*prompt.Synthetic, error) {
 	seed, err := secret.Read(rand, 8)
 	if err != nil {
 		return nil, core.Errorf(core.Environment, "quickstart", "%w", err)
 	}
 	defer seed.Wipe()
-	faces := ppdtest.NewFaces(faceSize, binary.BigEndian.Uint64(seed.Bytes()))
+	who := binary.BigEndian.Uint64(seed.Bytes())
+	faces, fingers := ppdtest.NewFaces(faceSize, who), ppdtest.NewFingers(who)
 	p := prompt.NewSynthetic(rand)
 	p.Sensors = map[core.SampleKind]func(n int) []byte{
 		core.SampleFaceEmbedding: func(n int) []byte { return face.EncodeRaw(faces.Capture(1, n)) },
+		core.SampleISOFMR:        func(n int) []byte { return fingers.Impression(1, n) },
 	}
 	return p, nil
 }
 
 // sensed tells that some factor entered is not typed.
 func (r *run) sensed() bool {
-	return slices.ContainsFunc(r.first, func(label string) bool { return policy.SourceOf(label) == face.Name })
+	return slices.ContainsFunc(r.first, func(label string) bool {
+		source := policy.SourceOf(label)
+		return source == face.Name || source == fingerprint.Name
+	})
 }

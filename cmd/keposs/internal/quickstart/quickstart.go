@@ -20,6 +20,7 @@ import (
 	"github.com/keposs/keposs/cmd/keposs/internal/prompt"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/policy"
+	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 )
@@ -30,6 +31,7 @@ type Options struct {
 	Prompter core.Prompter // nil = a drawn PIN and gesture
 	Progress io.Writer     // live lines
 	Policy   string        // "" = pin & gesture
+	Mode     protocol.Mode // zero = hardened
 }
 
 // Result is what --json prints. OK is true only when every step held.
@@ -38,6 +40,7 @@ type Result struct {
 	UserID   string  `json:"user_id"`
 	Steps    []Step  `json:"steps"`
 	Policy   string  `json:"policy"`
+	Mode     string  `json:"mode"`     // plain or hardened
 	Approved bool    `json:"approved"` // false: built-in plugins are not a signed image
 	Seconds  float64 `json:"seconds"`
 	Dir      string  `json:"dir,omitempty"` // kept folder
@@ -70,6 +73,7 @@ type run struct {
 	client  *client.Client
 	out     Files
 	policy  string
+	profile client.Profile
 	first   []string // labels of the factors that are entered
 	quiet   bool     // the numbered steps were shown often enough
 }
@@ -81,6 +85,10 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 	r := &run{o: o, screen: newScreen(o.Progress), dir: o.Dir, policy: o.Policy}
 	if r.policy == "" {
 		r.policy = client.DefaultPolicy
+	}
+	r.profile = client.DefaultProfile()
+	if o.Mode != protocol.ModeUnknown {
+		r.profile.Mode = o.Mode
 	}
 	tree, err := policy.Parse(r.policy)
 	if err != nil {
@@ -113,7 +121,7 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 			r.screen.did("temporary folder removed")
 		}
 	}
-	res = &Result{OK: err == nil, Steps: r.screen.steps, Policy: r.policy, Seconds: time.Since(began).Seconds()}
+	res = &Result{OK: err == nil, Steps: r.screen.steps, Policy: r.policy, Mode: r.profile.Mode.String(), Seconds: time.Since(began).Seconds()}
 	if r.user != nil {
 		res.UserID = r.user.ID.String()
 	}
@@ -160,7 +168,7 @@ func (r *run) parts(ctx context.Context) error {
 		{"1  A server: SS-CC with Badger", r.startServer},
 		{"2  An app: made by the administrator", r.makeApp},
 		{"3  A terminal: provisioned with the ticket", r.makeTerminal},
-		{"4  A user: " + r.policy + " → one MK (clause 7.1)", r.makeUser},
+		{"4  A user: " + r.policy + " → one MK (clause 7.1), " + r.profile.Mode.String() + " escrow", r.makeUser},
 		{"5  Sign and verify (clauses 7.2, 7.3)", r.signAndVerify},
 		{"6  Encrypt and decrypt a file", r.encryptAndDecrypt},
 		{"7  A wrong " + r.wrongWord(), r.wrongOnce},

@@ -24,7 +24,7 @@ func (r *run) makeUser(ctx context.Context) (err error) {
 }
 
 func (r *run) open(ctx context.Context) (*client.Client, error) {
-	return client.Open(ctx, client.Options{Dir: r.terminal(), Prompter: r.witness, Events: r.event})
+	return client.Open(ctx, client.Options{Dir: r.terminal(), Prompter: r.witness, Profile: r.profile, Events: r.event})
 }
 
 // signAndVerify is clauses 7.2 and 7.3, and leaves the files for OpenSSL.
