@@ -33,7 +33,10 @@ func (m *Module) deriveHardened(ctx context.Context, a *attempt) error {
 	a.sealed, a.after = ans.Sealed, ans.Tries
 	k := *a.checked.Policy.Escrow.Realms[0].K
 	err = m.finalize(a, blinding, ans.Evaluated, k, nil)
-	if !errors.Is(err, core.Auth) {
+	switch {
+	case errors.Is(err, core.Refused): // no element at all: nobody needs a proof
+		return m.lied(ctx, err)
+	case !errors.Is(err, core.Auth):
 		return err
 	}
 	proved, perr := m.evaluate(ctx, protocol.EvaluateRequest{User: a.user, Gen: a.checked.Policy.Epoch, Attempt: a.id,
@@ -41,12 +44,24 @@ func (m *Module) deriveHardened(ctx context.Context, a *attempt) error {
 	if perr != nil {
 		return err // the answer stays Auth; whether the server lied is not known
 	}
-	if _, perr = blinding.Finalize(proved.Evaluated, k, proved.Proof); perr != nil || proved.Evaluated != ans.Evaluated {
-		m.emit(Progress{Flow: "alarm", Text: "SS-CC evaluated with a key that is not this user's"})
-		m.tries.used--
-		return errors.Join(core.Errorf(core.Refused, op, "SS-CC's proof fails: it answered with another key; the try is given back"), m.saveTries(ctx))
+	// An absent proof is a failed one: Finalize would take it as none asked for.
+	if len(proved.Proof) == 0 || proved.Evaluated != ans.Evaluated {
+		return m.lied(ctx, core.Errorf(core.Refused, op, "SS-CC does not prove the key it answered with; the try is given back"))
 	}
+	u, perr := blinding.Finalize(proved.Evaluated, k, proved.Proof)
+	if perr != nil {
+		return m.lied(ctx, core.Errorf(core.Refused, op, "SS-CC's proof fails: it answered with another key; the try is given back"))
+	}
+	secret.Zero(u)
 	return err
+}
+
+// lied raises the alarm and gives the terminal's count back for a try SS-CC
+// answered wrongly. The entry stays ours, to be confirmed at SS-CC.
+func (m *Module) lied(ctx context.Context, err error) error {
+	m.emit(Progress{Flow: "alarm", Text: "SS-CC evaluated with a key that is not this user's"})
+	m.tries.used--
+	return errors.Join(err, m.saveTries(ctx))
 }
 
 // countedEvaluate blinds in (lent), counts the try of a and makes it. The
