@@ -53,7 +53,7 @@ func TestQuickstart(t *testing.T) {
 	if err := d.Decode(&res); err != nil || d.More() {
 		t.Fatalf("standard output is not one object: %v", err)
 	}
-	if !res.OK || len(res.UserID) != 32 || res.Policy != "pin & gesture" {
+	if !res.OK || len(res.UserID) != 32 || res.Policy != "pin & gesture & fingerprint & face" {
 		t.Errorf("ok %t, user %q, policy %q", res.OK, res.UserID, res.Policy)
 	}
 	var clauses []string

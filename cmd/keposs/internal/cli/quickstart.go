@@ -19,15 +19,15 @@ func quickstartCommands(e *Env) []*cobra.Command {
 		Use:   "quickstart",
 		Short: "Run the whole system on this machine and show it at work",
 		Long: `Run the whole system on this machine: SS-CC as a process with its database in
-another, an app and a terminal provisioned, a user with PIN and gesture, a signature
-made and verified, a file encrypted and decrypted, wrong PINs up to the lock, the
+another, an app and a terminal provisioned, a user whose PIN, gesture,
+fingerprint and face make one master key, a signature made and verified, a file encrypted and decrypted, wrong PINs up to the lock, the
 administrator's unlock, and a search of every file for plaintext.
 
-Everything is real but the person: without --interactive a PIN and a gesture are
-drawn. Without --dir the folder is temporary and removed.`,
+Everything is real but the person: without --interactive a PIN, a gesture, a
+finger and a face are drawn; with it PIN and gesture are asked for. Without --dir the folder is temporary and removed.`,
 		Example: `  keposs quickstart
   keposs quickstart --interactive
-  keposs quickstart --policy 'pin & gesture & face'
+  keposs quickstart --policy '2 of (pin, gesture, face)'
   keposs quickstart --escrow plain
   keposs quickstart --dir demo --json`,
 		Args: noArgs,
@@ -56,7 +56,7 @@ drawn. Without --dir the folder is temporary and removed.`,
 			}))
 		},
 	}
-	c.Flags().StringVar(&policy, "policy", client.DefaultPolicy, "`text` of the factor policy; a face is drawn too")
+	c.Flags().StringVar(&policy, "policy", "", "`text` of the factor policy (default "+quickstart.Everything+"; "+client.DefaultPolicy+" with --interactive)")
 	registerEscrow(c.Flags(), &escrow)
 	c.Flags().BoolVar(&interactive, "interactive", false, "ask for the PIN and the gesture at the terminal")
 	return []*cobra.Command{c}

@@ -1,11 +1,13 @@
 // Package quickstart runs the whole system on one machine, on real parts: an
 // SS-CC process on loopback with Badger in a plugin process of its own, an app
-// and a device provisioned by the administrator's interface, a user whose PIN
-// and gesture are taken by plugin processes, and the flows of clause 7 with
-// everything that can go wrong for the user shown once.
+// and a device provisioned by the administrator's interface, a user whose PIN,
+// gesture, finger and face are taken by plugin processes and make one MK, and
+// the flows of clause 7 with everything that can go wrong for the user shown
+// once.
 //
-// Nothing is simulated but the person: without --interactive a random PIN and
-// a random gesture are drawn, entered, and wiped at the end.
+// Nothing is simulated but the person: without --interactive a random PIN, a
+// random gesture, and models of a finger and a face are drawn, presented, and
+// wiped at the end.
 package quickstart
 
 import (
@@ -28,9 +30,9 @@ import (
 // Options tells Run where to work and whom to ask.
 type Options struct {
 	Dir      string        // kept afterwards; "" = a temporary folder, removed
-	Prompter core.Prompter // nil = a drawn PIN and gesture
+	Prompter core.Prompter // nil = a drawn person
 	Progress io.Writer     // live lines
-	Policy   string        // "" = pin & gesture
+	Policy   string        // "" = Everything, or client.DefaultPolicy with a Prompter
 	Mode     protocol.Mode // zero = hardened
 }
 
@@ -53,6 +55,9 @@ type Files struct {
 	Signature string `json:"signature"`
 	Key       string `json:"key"`
 }
+
+// Everything is the policy of a drawn person: one factor of every built-in kind.
+const Everything = "pin & gesture & fingerprint & face"
 
 // message is what the user signs.
 const message = "keposs quickstart: I agree.\n"
@@ -84,7 +89,10 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 	began := time.Now()
 	r := &run{o: o, screen: newScreen(o.Progress), dir: o.Dir, policy: o.Policy}
 	if r.policy == "" {
-		r.policy = client.DefaultPolicy
+		r.policy = Everything
+		if o.Prompter != nil {
+			r.policy = client.DefaultPolicy
+		}
 	}
 	r.profile = client.DefaultProfile()
 	if o.Mode != protocol.ModeUnknown {
