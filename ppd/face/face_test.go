@@ -355,4 +355,29 @@ func BenchmarkEnrol(b *testing.B) {
 	}
 }
 
+// What a recovery costs beside the constant answer time: rotate and decode.
+func BenchmarkDecode(b *testing.B) {
+	for name, kind := range map[string]face.Code{"29": face.Code29, "36": face.Code36} {
+		b.Run(name, func(b *testing.B) {
+			sk, err := face.NewSketcher(kind)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, err := face.Accept(face.Identity(128), ppdtest.NewFaces(128, 7).Capture(1, 1), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			k := key(1)
+			b.ReportMetric(face.HelperSize, "helper-bytes")
+			for b.Loop() {
+				p, err := sk.Project(k, s.Z)
+				if err != nil {
+					b.Fatal(err)
+				}
+				sk.Decode(p, [face.HelperSize]byte{})
+			}
+		})
+	}
+}
+
 func hexOf(b []byte) string { return hex.EncodeToString(b) }

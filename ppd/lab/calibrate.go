@@ -11,10 +11,12 @@ import (
 
 // Calibrate makes a profile from a set: the mean of the unit vectors, a partial
 // PCA whitening with eigenvalues to the power −1/4, and the 10 % norm quantile.
-// At least four captures per dimension are needed for a covariance worth using.
+// Every identity weighs the same, however many captures it has. At least four
+// captures per dimension are needed for a covariance worth using.
 func Calibrate(set *FaceSet, model string) (*face.Profile, error) {
 	d := set.Dim
 	var rows [][]float64
+	var weights []float64 // of the rows; they sum to 1
 	for _, p := range set.People {
 		for _, c := range p.Captures {
 			var s float64
@@ -29,22 +31,23 @@ func Calibrate(set *FaceSet, model string) (*face.Profile, error) {
 				unit[i] = v / s
 			}
 			rows = append(rows, unit)
+			weights = append(weights, 1/float64(len(p.Captures)*len(set.People)))
 		}
 	}
 	if len(rows) < 4*d {
 		return nil, core.Errorf(core.Invalid, "lab: calibrate", "%d captures for %d dimensions, want at least %d", len(rows), d, 4*d)
 	}
 	mu := make([]float64, d)
-	for _, r := range rows {
+	for n, r := range rows {
 		for i, v := range r {
-			mu[i] += v / float64(len(rows))
+			mu[i] += v * weights[n]
 		}
 	}
 	cov := mat.NewSymDense(d, nil)
-	for _, r := range rows {
+	for n, r := range rows {
 		for i := range d {
 			for j := i; j < d; j++ {
-				cov.SetSym(i, j, cov.At(i, j)+(r[i]-mu[i])*(r[j]-mu[j])/float64(len(rows)))
+				cov.SetSym(i, j, cov.At(i, j)+(r[i]-mu[i])*(r[j]-mu[j])*weights[n])
 			}
 		}
 	}

@@ -68,7 +68,7 @@ func TestFaceIrreversible(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var worst, sum float64
-			const people = 8
+			const people = 4
 			for p := range people {
 				var records []lab.StoredFace
 				for n := range c.records {
@@ -101,7 +101,11 @@ func TestFaceIrreversible(t *testing.T) {
 // rotation they are.
 func TestFaceUnlinkable(t *testing.T) {
 	templates, _ := faces(t)
-	rounds := 2000 / len(templates)
+	// The estimate of zero shrinks with the pairs: about 0.03 for 1,200.
+	rounds := 1200 / len(templates)
+	if testenv.Level() >= 1 {
+		rounds = 10_000 / len(templates)
+	}
 	shipped, err := lab.LinkFaces(lab.DesignShipped, templates, rounds)
 	if err != nil {
 		t.Fatal(err)
