@@ -13,6 +13,7 @@ var commandGroups = []struct {
 	{groupUse, cryptoCommands},
 	{groupUse, factorCommands},
 	{groupUse, recoveryCommands},
+	{groupUse, triesCommands},
 	{groupServe, ssccCommands},
 	{groupServe, adminCommands},
 	{groupLook, selftestCommands},
