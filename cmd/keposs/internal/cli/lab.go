@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/escrowcmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/kdfcmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/policycmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/ppdcmd"
@@ -19,6 +20,7 @@ func labCommands(e *Env) []*cobra.Command {
 			kdfcmd.ExportCommand(),
 			policycmd.Command(),
 			thief.Command(),
+			escrowcmd.Command(),
 			group("ppd", "Measure PPD sources on data", "  keposs lab ppd face --data faces.npy --labels faces.csv",
 				ppdcmd.FaceCommand(),
 				ppdcmd.GestureCommand(),

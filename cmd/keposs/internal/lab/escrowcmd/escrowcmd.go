@@ -1,0 +1,181 @@
+// Package escrowcmd is `keposs lab escrow`: what a counted, durable try costs
+// SS-CC in processor time, beside the floor it cannot go under.
+//
+// SS-CC runs in this process on one core, over Badger with synchronous writes
+// and group commit, behind its network interface with the inner channel. The
+// terminals are a process of their own, so that their work is not counted.
+// Rounds of each kind follow each other in turn and medians are told, so that
+// a busy moment of the machine falls on all alike.
+package escrowcmd
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/sm"
+)
+
+// rounds of each kind; odd, for a median.
+const rounds = 11
+
+// Result is what --json prints: microseconds of SS-CC's processor time each.
+type Result struct {
+	Us      Micros `json:"us"`
+	Users   int    `json:"users"`
+	Rounds  int    `json:"rounds"`
+	Calls   int    `json:"calls_per_round"`
+	Backend string `json:"backend"`
+}
+
+// Micros are medians over the rounds.
+type Micros struct {
+	Evaluate   float64 `json:"evaluate"`
+	Proof      float64 `json:"evaluate_dleq"`
+	ScalarMult float64 `json:"scalar_mult"`
+	Echo       float64 `json:"echo"`
+}
+
+// Command is `lab escrow`.
+func Command() *cobra.Command {
+	var evaluate, asJSON, driver bool
+	c := &cobra.Command{
+		Use:   "escrow",
+		Short: "Measure what a counted try costs SS-CC",
+		Long: `Measure SS-CC's processor time for one durable, counted Evaluate on one core, without
+and with proof, beside one raw scalar multiplication and a bare gRPC echo of the same
+run. SS-CC runs over Badger in a temporary folder; the terminals are another process.`,
+		Example: "  keposs lab escrow --evaluate\n  keposs lab escrow --evaluate --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if driver {
+				return drive(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+			}
+			if !evaluate {
+				return core.Errorf(core.Usage, "lab escrow", "want --evaluate")
+			}
+			r, err := Run(cmd.Context())
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				e := json.NewEncoder(out)
+				e.SetIndent("", "  ")
+				return e.Encode(r)
+			}
+			for _, row := range []struct {
+				name string
+				us   float64
+			}{{"evaluate, durable", r.Us.Evaluate}, {"with proof", r.Us.Proof}, {"scalar multiplication", r.Us.ScalarMult}, {"bare gRPC echo", r.Us.Echo}} {
+				fmt.Fprintf(out, "%-22s %7.1f µs\n", row.name, row.us)
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&evaluate, "evaluate", false, "measure Evaluate")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&driver, "drive", false, "be the terminals' process")
+	_ = f.MarkHidden("drive")
+	return c
+}
+
+// Run measures. The temporary folder is removed.
+func Run(ctx context.Context) (res *Result, err error) {
+	const op = "lab escrow"
+	dir, err := os.MkdirTemp("", "keposs-escrow-")
+	if err != nil {
+		return nil, core.Errorf(core.Environment, op, "temporary folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	c, err := newCenter(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, core.Errorf(core.Environment, op, "%w", err)
+	}
+	child := exec.CommandContext(ctx, self, "lab", "escrow", "--drive")
+	child.Stderr = os.Stderr
+	to, err := child.StdinPipe()
+	if err != nil {
+		return nil, core.Errorf(core.Environment, op, "%w", err)
+	}
+	from, err := child.StdoutPipe()
+	if err != nil {
+		return nil, core.Errorf(core.Environment, op, "%w", err)
+	}
+	if err := child.Start(); err != nil {
+		return nil, core.Errorf(core.Environment, op, "%w", err)
+	}
+	defer func() {
+		_ = to.Close()
+		if werr := child.Wait(); werr != nil && err == nil {
+			err = core.Errorf(core.Internal, op, "the terminals' process: %w", werr)
+		}
+	}()
+	words := bufio.NewScanner(from)
+	say := func(line []byte) error {
+		if _, err := to.Write(append(line, '\n')); err != nil {
+			return core.Errorf(core.Internal, op, "%w", err)
+		}
+		if !words.Scan() || words.Text() != "ok" {
+			return core.Errorf(core.Internal, op, "the terminals' process gave up")
+		}
+		return nil
+	}
+	p, err := json.Marshal(c.plan)
+	if err != nil {
+		return nil, core.Errorf(core.Internal, op, "%w", err)
+	}
+	if err := say(p); err != nil {
+		return nil, err
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	got := map[string][]float64{}
+	const calls = users * limit
+	for range rounds {
+		for _, kind := range []string{roundEcho, roundEvaluate, roundProof} {
+			if kind != roundEcho {
+				if err := c.unlock(ctx); err != nil {
+					return nil, err
+				}
+			}
+			runtime.GC()
+			before := cpu()
+			if err := say([]byte(kind)); err != nil {
+				return nil, err
+			}
+			got[kind] = append(got[kind], float64((cpu()-before).Nanoseconds())/calls/1e3)
+		}
+		got["scalar"] = append(got["scalar"], scalar(calls))
+	}
+	mid := func(kind string) float64 {
+		slices.Sort(got[kind])
+		return got[kind][len(got[kind])/2]
+	}
+	return &Result{Us: Micros{mid(roundEvaluate), mid(roundProof), mid("scalar"), mid(roundEcho)}, Users: users, Rounds: rounds, Calls: calls, Backend: "badger"}, nil
+}
+
+// scalar is the processor time of one multiplication of a point, in µs.
+func scalar(n int) float64 {
+	q, _ := sm.BaseMult(&[32]byte{31: 7})
+	k := [32]byte{1, 2, 3, 31: 9}
+	before := cpu()
+	for range n {
+		q, _ = q.Mult(&k)
+	}
+	return float64((cpu() - before).Nanoseconds()) / float64(n) / 1e3
+}

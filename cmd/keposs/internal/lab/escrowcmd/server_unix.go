@@ -1,0 +1,18 @@
+//go:build unix
+
+package escrowcmd
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpu is the processor time this process has used, user and system.
+func cpu() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
