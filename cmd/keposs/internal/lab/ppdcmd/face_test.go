@@ -48,7 +48,7 @@ func files(t *testing.T, people, captures int) (data, labels string) {
 	return data, labels
 }
 
-func run(args ...string) error {
+func runFace(args ...string) error {
 	c := FaceCommand()
 	c.SetOut(new(bytes.Buffer))
 	c.SetErr(new(bytes.Buffer))
@@ -137,7 +137,7 @@ func TestFaceRefusals(t *testing.T) {
 		"calibrate few":   {core.Invalid, []string{"calibrate", "--data", data, "--labels", labels, "--out", data + ".npz"}},
 		"calibrate usage": {core.Usage, []string{"calibrate", "--data", data}},
 	} {
-		if err := run(c.args...); core.CodeOf(err) != c.code {
+		if err := runFace(c.args...); core.CodeOf(err) != c.code {
 			t.Errorf("%s: %v, want %s", name, err, c.code)
 		}
 	}
@@ -148,10 +148,10 @@ func TestCalibrateCommand(t *testing.T) {
 	data, labels := files(t, 61, 9)
 	out := filepath.Join(t.TempDir(), "camera.npz")
 	args := []string{"calibrate", "--data", data, "--labels", labels, "--out", out, "--model", "m-1"}
-	if err := run(args...); err != nil {
+	if err := runFace(args...); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(args...); err == nil {
+	if err := runFace(args...); err == nil {
 		t.Error("a profile was overwritten")
 	}
 	small, of := files(t, 5, 9)
