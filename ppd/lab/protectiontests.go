@@ -68,16 +68,12 @@ func (p *protection) unlinkability(context.Context) error {
 // secrets, helpers that cancel, and the attack the set knows.
 func (p *protection) multiplicity(context.Context) error {
 	same, pairs, attacked := 0, 0, 0
-	var mated, other []float64
 	for i := 1; i < len(p.recs); i++ {
 		a, b := p.recs[i-1], p.recs[i]
-		eb, _ := agreement(a.clear, b.clear)
 		if a.person != b.person {
-			other = append(other, eb)
 			continue
 		}
 		pairs++
-		mated = append(mated, eb)
 		same += count(a.sec.Equal(b.sec))
 		if p.set.Multiplicity != nil {
 			attacked += count(p.set.Multiplicity(a.clear, b.clear))
