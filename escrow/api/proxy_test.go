@@ -171,7 +171,7 @@ func (c *cutter) join(in net.Conn, to string) {
 		return
 	}
 	defer out.Close()
-	go func() { _, _ = io.Copy(io.MultiWriter(out, c), in); _ = out.Close() }()
+	go func() { _, _ = io.Copy(io.MultiWriter(c, out), in); _ = out.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := out.Read(buf)
