@@ -67,7 +67,7 @@ func (f faulty) Describe(context.Context) (core.SensorInfo, error) {
 			_, _ = os.NewFile(1, "stdout").WriteString("noise\n")
 		}()
 	}
-	return core.SensorInfo{Name: name, Version: "1"}, nil
+	return core.SensorInfo{Name: name, Version: "1", Samples: []core.SampleKind{core.SampleBytes}, Model: "made-up 1"}, nil
 }
 
 func (f faulty) Configure(_ context.Context, c core.Config) error {
@@ -77,8 +77,13 @@ func (f faulty) Configure(_ context.Context, c core.Config) error {
 	return core.Errorf(core.Invalid, "faulty: configure", "no such setting")
 }
 
-func (faulty) Sample(context.Context, core.Prompt) (core.Sample, error) {
-	return core.Sample{}, core.Unsupported
+func (faulty) Sample(_ context.Context, p core.Prompt) (core.Sample, error) {
+	if !slices.Contains(p.Kinds, core.SampleBytes) {
+		return core.Sample{}, core.Errorf(core.Unsupported, "faulty: sample", "only bytes are taken here")
+	}
+	s := core.NewSample(core.SampleBytes, []byte("a sample"))
+	s.Model = "made-up 1"
+	return s, nil
 }
 
 func linux(t *testing.T) {

@@ -58,6 +58,7 @@ func healthy(ctx context.Context, c *grpc.ClientConn) error {
 // Protocol returns the cases of the protocol document.
 func Protocol() []Case {
 	return []Case{
+		{"Runtime", "This machine has what the program needs to be executed.", "Name the interpreter in the first line, or build for this machine.", "process", 0, runnable},
 		{"Handshake", "H1 The first line is 1|1|NETWORK|ADDRESS|grpc|CERTIFICATE.", "Print that line, flushed, once the server listens, and nothing before it.", "handshake", 0,
 			func(ctx context.Context, t Target) error {
 				s, err := open(ctx, t)
@@ -328,7 +329,10 @@ func quiet(ctx context.Context, s *session, c *grpc.ClientConn, t Target) error 
 }
 
 func sealedImage(ctx context.Context, t Target) (err error) {
-	sup, e := supervised(t)
+	sup, e, err := supervised(t)
+	if err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, sup.Close()) }()
 	var v any
 	switch t.Kind {

@@ -1,0 +1,179 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/ppd/face"
+	"github.com/keposs/keposs/ppd/fingerprint"
+)
+
+// maxSample is the host's cap on one sample, in bytes.
+const maxSample = 1 << 20
+
+var kindName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+
+// sensorKit is what a host relies on in a sensor.
+func sensorKit(_ context.Context, t Target) []Case {
+	with := func(do func(ctx context.Context, s core.Sensor, i core.SensorInfo) error) func(context.Context, Target) error {
+		return func(ctx context.Context, _ Target) (err error) {
+			ctx, cancel := context.WithTimeout(ctx, Timeout)
+			defer cancel()
+			sup, e, err := supervised(t)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, sup.Close()) }()
+			s, err := sup.Sensor(ctx, e)
+			if err != nil {
+				return err
+			}
+			if t.Config != nil {
+				if err := s.Configure(ctx, core.Config{Values: t.Config}); err != nil {
+					return err
+				}
+			}
+			i, err := s.Describe(ctx)
+			if err != nil {
+				return err
+			}
+			return do(ctx, s, i)
+		}
+	}
+	return []Case{
+		{"SensorDescribes", "N1 A sensor declares the kinds of samples it takes, and its model.", "List the kinds in SensorInfo.samples; name the model or extractor, so that a source can bind to it.", "kit", 0, with(sensorDescribes)},
+		{"SensorSamples", "N1 A prompt of a declared kind gets a sample of that kind.", "Return the kind that was asked for, in the form core.SampleKind documents.", "kit", 0, with(sensorSamples)},
+		{"SensorModel", "N1 Every sample names the model of SensorInfo.", "Set Sample.model to what Describe says.", "kit", 0, with(sensorModel)},
+		{"SensorRefusesKinds", "N1 A kind that was not declared is unsupported.", "Look at the prompt's kinds before capturing.", "kit", 0, with(sensorRefuses)},
+		{"SensorCancels", "M4 A capture ends within 100 ms when its caller gives up, and the sensor stays usable.", "Watch the call's context while the camera or reader waits.", "kit", 0, with(sensorCancels)},
+	}
+}
+
+func sensorDescribes(_ context.Context, _ core.Sensor, i core.SensorInfo) error {
+	if len(i.Samples) == 0 {
+		return errors.New("it declares no kind of sample")
+	}
+	for _, k := range i.Samples {
+		if !kindName.MatchString(string(k)) {
+			return fmt.Errorf("%.40q is no name of a kind: want [a-z0-9-]{1,32}", k)
+		}
+	}
+	if i.Model == "" || len(i.Model) > 128 {
+		return fmt.Errorf("the model has %d bytes, want 1 to 128", len(i.Model))
+	}
+	return nil
+}
+
+// ask takes one sample of a kind; the caller wipes it.
+func ask(ctx context.Context, s core.Sensor, kind core.SampleKind) (core.Sample, error) {
+	got, err := s.Sample(ctx, core.Prompt{
+		Kinds: []core.SampleKind{kind}, Label: "check", Purpose: core.PurposeEnroll, Index: 1, Total: 1, Text: "a check asks for one sample", Grid: 3,
+	})
+	switch code := core.CodeOf(err); {
+	case err == nil:
+		return got, nil
+	case code == core.CaptureRefused || code == core.State || code == core.NotFound:
+		return got, Skip(fmt.Sprintf("there was nothing to capture (%v); give it something with --config", err))
+	}
+	return got, err
+}
+
+func sensorSamples(ctx context.Context, s core.Sensor, i core.SensorInfo) error {
+	for _, kind := range i.Samples {
+		got, err := ask(ctx, s, kind)
+		if err != nil {
+			return err
+		}
+		err = wellFormed(kind, got)
+		got.Data.Wipe()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wellFormed checks the form of the kinds the built-in sources read.
+func wellFormed(kind core.SampleKind, s core.Sample) error {
+	if s.Kind != kind {
+		return fmt.Errorf("asked for %s it answers %.40q", kind, s.Kind)
+	}
+	if n := s.Data.Len(); n == 0 || n > maxSample {
+		return fmt.Errorf("a sample of %d bytes, want 1 to %d", n, maxSample)
+	}
+	switch kind {
+	case core.SampleFaceEmbedding:
+		rows, err := face.Split(s.Data.Bytes())
+		for _, r := range rows {
+			r.Wipe()
+		}
+		if err != nil {
+			return fmt.Errorf("not an embedding: %w", err)
+		}
+		if len(rows) != 1 {
+			return fmt.Errorf("%d embeddings in one answer, want 1", len(rows))
+		}
+	case core.SampleISOFMR:
+		if _, err := fingerprint.ParseFMR(s.Data.Bytes()); err != nil {
+			return fmt.Errorf("not a minutiae record: %w", err)
+		}
+	}
+	return nil
+}
+
+func sensorModel(ctx context.Context, s core.Sensor, i core.SensorInfo) error {
+	if len(i.Samples) == 0 {
+		return Skip("it declares no kind of sample")
+	}
+	got, err := ask(ctx, s, i.Samples[0])
+	if err != nil {
+		return err
+	}
+	got.Data.Wipe()
+	if got.Model != i.Model {
+		return fmt.Errorf("a sample says %.64q, Describe says %.64q", got.Model, i.Model)
+	}
+	return nil
+}
+
+func sensorRefuses(ctx context.Context, s core.Sensor, i core.SensorInfo) error {
+	const strange = core.SampleKind("no-such-kind")
+	if slices.Contains(i.Samples, strange) {
+		return Skip("it declares every kind")
+	}
+	got, err := s.Sample(ctx, core.Prompt{Kinds: []core.SampleKind{strange}, Label: "check", Index: 1, Total: 1})
+	if err == nil {
+		got.Data.Wipe()
+		return errors.New("a kind it did not declare is answered")
+	}
+	if code := core.CodeOf(err); code != core.Unsupported && code != core.Invalid {
+		return fmt.Errorf("a kind it did not declare is %v (%v), want unsupported", code, err)
+	}
+	return nil
+}
+
+func sensorCancels(ctx context.Context, s core.Sensor, i core.SensorInfo) error {
+	if len(i.Samples) == 0 {
+		return Skip("it declares no kind of sample")
+	}
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	start := time.Now()
+	got, err := s.Sample(short, core.Prompt{Kinds: i.Samples[:1], Label: "check", Index: 1, Total: 1})
+	cancel()
+	if err == nil {
+		got.Data.Wipe()
+	}
+	if took := time.Since(start); took > time.Second {
+		return fmt.Errorf("it went on for %v", took.Round(time.Millisecond))
+	}
+	after, err := s.Describe(ctx)
+	if err == nil && after.Name != i.Name {
+		err = fmt.Errorf("afterwards it calls itself %.32q", after.Name)
+	}
+	return err
+}
