@@ -149,7 +149,7 @@ func kit(ctx context.Context, t Target) []Case {
 	case plugins.KindSource:
 		return sourceKit(ctx, t)
 	case plugins.KindSensor:
-		return sensorKit(ctx, t)
+		return sensorKit(t)
 	case plugins.KindKDF:
 		return kdfKit(ctx, t)
 	case plugins.KindBackend:

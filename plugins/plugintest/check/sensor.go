@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/keposs/keposs/core"
@@ -18,12 +19,26 @@ const maxSample = 1 << 20
 
 var kindName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
-// sensorKit is what a host relies on in a sensor.
-func sensorKit(_ context.Context, t Target) []Case {
-	with := func(do func(ctx context.Context, s core.Sensor, i core.SensorInfo) error) func(context.Context, Target) error {
-		return func(ctx context.Context, _ Target) (err error) {
-			ctx, cancel := context.WithTimeout(ctx, Timeout)
-			defer cancel()
+// a sensorRule is one case on a sensor, however it was made.
+type sensorRule struct {
+	name, rule, advice string
+	run                func(ctx context.Context, s core.Sensor, i core.SensorInfo) error
+}
+
+var sensorRules = []sensorRule{
+	{"SensorDescribes", "N1 A sensor declares the kinds of samples it takes, and its model.", "List the kinds in SensorInfo.samples; name the model or extractor, so that a source can bind to it.", sensorDescribes},
+	{"SensorSamples", "N1 A prompt of a declared kind gets a sample of that kind.", "Return the kind that was asked for, in the form core.SampleKind documents.", sensorSamples},
+	{"SensorModel", "N1 Every sample names the model of SensorInfo.", "Set Sample.model to what Describe says.", sensorModel},
+	{"SensorRefusesKinds", "N1 A kind that was not declared is unsupported.", "Look at the prompt's kinds before capturing.", sensorRefuses},
+	{"SensorCancels", "M4 A capture ends when its caller gives up, and the sensor stays usable.", "Watch the call's context while the camera or reader waits.", sensorCancels},
+	{"SensorRefusesSettings", "Unknown settings are Invalid and change nothing.", "Compare every name with the schema before using a value.", sensorSettings},
+}
+
+// sensorKit is what a host relies on in a sensor, on supervised processes.
+func sensorKit(t Target) []Case {
+	var out []Case
+	for _, r := range sensorRules {
+		out = append(out, Case{Name: r.name, Rule: r.rule, Advice: r.advice, Group: "kit", Run: func(ctx context.Context, _ Target) (err error) {
 			sup, e, err := supervised(t)
 			if err != nil {
 				return err
@@ -33,25 +48,51 @@ func sensorKit(_ context.Context, t Target) []Case {
 			if err != nil {
 				return err
 			}
-			if t.Config != nil {
-				if err := s.Configure(ctx, core.Config{Values: t.Config}); err != nil {
-					return err
-				}
-			}
-			i, err := s.Describe(ctx)
-			if err != nil {
-				return err
-			}
-			return do(ctx, s, i)
+			return r.on(ctx, s, t.Config)
+		}})
+	}
+	return out
+}
+
+// on gives s its settings and runs the rule.
+func (r sensorRule) on(ctx context.Context, s core.Sensor, config map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	if config != nil {
+		if err := s.Configure(ctx, core.Config{Values: config}); err != nil {
+			return err
 		}
 	}
-	return []Case{
-		{"SensorDescribes", "N1 A sensor declares the kinds of samples it takes, and its model.", "List the kinds in SensorInfo.samples; name the model or extractor, so that a source can bind to it.", "kit", 0, with(sensorDescribes)},
-		{"SensorSamples", "N1 A prompt of a declared kind gets a sample of that kind.", "Return the kind that was asked for, in the form core.SampleKind documents.", "kit", 0, with(sensorSamples)},
-		{"SensorModel", "N1 Every sample names the model of SensorInfo.", "Set Sample.model to what Describe says.", "kit", 0, with(sensorModel)},
-		{"SensorRefusesKinds", "N1 A kind that was not declared is unsupported.", "Look at the prompt's kinds before capturing.", "kit", 0, with(sensorRefuses)},
-		{"SensorCancels", "M4 A capture ends within 100 ms when its caller gives up, and the sensor stays usable.", "Watch the call's context while the camera or reader waits.", "kit", 0, with(sensorCancels)},
+	i, err := s.Describe(ctx)
+	if err != nil {
+		return err
 	}
+	return r.run(ctx, s, i)
+}
+
+// Sensor is the sensor kit inside go test, on fresh values of this process;
+// config is what each is given first, nil = nothing.
+func Sensor(t *testing.T, fresh func() core.Sensor, config map[string]string) {
+	t.Helper()
+	for _, r := range sensorRules {
+		t.Run(r.name, func(t *testing.T) {
+			err := r.on(t.Context(), fresh(), config)
+			if why, skipped := skip(err); skipped {
+				t.Skip(why)
+			}
+			if err != nil {
+				t.Errorf("%v\nrule: %s\nwhat to do: %s", err, r.rule, r.advice)
+			}
+		})
+	}
+}
+
+func sensorSettings(ctx context.Context, s core.Sensor, _ core.SensorInfo) error {
+	err := s.Configure(ctx, core.Config{Values: map[string]string{"no_such_setting_here": "1"}})
+	if code := core.CodeOf(err); err == nil || code != core.Invalid && code != core.Unsupported {
+		return fmt.Errorf("an unknown setting answers %v, want invalid", err)
+	}
+	return nil
 }
 
 func sensorDescribes(_ context.Context, _ core.Sensor, i core.SensorInfo) error {

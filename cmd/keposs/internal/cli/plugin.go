@@ -37,7 +37,7 @@ that image, so their trust is none and results are not approved.`,
 			return nil
 		},
 	}
-	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginCheckCommand(e))}
+	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginNewCommand(e), pluginCheckCommand(e))}
 }
 
 // pluginList is what `keposs plugin list --json` prints.

@@ -190,7 +190,7 @@ func (p checkedPlugin) print(w io.Writer) {
 			waiting++ // one line for all
 			continue
 		}
-		fmt.Fprintf(w, "  %-7s %-9s %-20s %s\n", map[string]string{"passed": "ok", "failed": "FAILED", "skipped": "skipped"}[c.Outcome], c.Group, c.Name, c.Rule)
+		fmt.Fprintf(w, "  %-7s %-9s %-24s %s\n", map[string]string{"passed": "ok", "failed": "FAILED", "skipped": "skipped"}[c.Outcome], c.Group, c.Name, c.Rule)
 		switch c.Outcome {
 		case "failed":
 			fmt.Fprintf(w, "          found:      %s\n          what to do: %s\n", oneLine(c.Found), c.Advice)
