@@ -51,7 +51,7 @@ var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 // words say what each kind is.
 var words = map[string]struct{ what, goFile, next, flags string }{
 	"ppd":    {"PPD source", "source.go", "Then see docs/plugin-guide.md of keposs for how a policy names it.", ""},
-	"sensor": {"sensor", "sensor.go", "Then `keposs init --sensor {{.}}=folder=DIR` and `keposs sign FILE --sensor …` take\ntheir samples from it.", " --config folder=captures"},
+	"sensor": {"sensor", "sensor.go", "Then `keposs init --sensor {{.}} --sensor-config folder=DIR` and `keposs sign`\nwith the same flags take their samples from it.", " --config folder=captures"},
 	"kdf":    {"key derivation", "kdf.go", "Its cost is yours to defend: `keposs lab kdf` measures both sides.", ""},
 	"escrow": {"storage backend", "store.go", "See docs/plugin-protocol.md, section 6, for what SS-CC relies on.", " --config path={dir}/log"},
 }
