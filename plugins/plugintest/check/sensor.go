@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -149,15 +150,8 @@ func wellFormed(kind core.SampleKind, s core.Sample) error {
 	}
 	switch kind {
 	case core.SampleFaceEmbedding:
-		rows, err := face.Split(s.Data.Bytes())
-		for _, r := range rows {
-			r.Wipe()
-		}
-		if err != nil {
+		if err := embedding(s.Data.Bytes()); err != nil {
 			return fmt.Errorf("not an embedding: %w", err)
-		}
-		if len(rows) != 1 {
-			return fmt.Errorf("%d embeddings in one answer, want 1", len(rows))
 		}
 	case core.SampleISOFMR:
 		if _, err := fingerprint.ParseFMR(s.Data.Bytes()); err != nil {
@@ -165,6 +159,41 @@ func wellFormed(kind core.SampleKind, s core.Sample) error {
 		}
 	}
 	return nil
+}
+
+// fewest values make an embedding; the face source takes up to face.MaxDim.
+const fewest = 16
+
+// embedding checks one answer in any of the forms face.ParseSample reads, of
+// whatever dimension it has.
+func embedding(b []byte) error {
+	dim := len(b) / 4
+	var j struct {
+		Embedding []float64   `json:"embedding"`
+		Captures  [][]float64 `json:"captures"`
+	}
+	switch {
+	case len(b) > 0 && b[0] == '{' && json.Unmarshal(b, &j) == nil:
+		if dim = len(j.Embedding); len(j.Captures) > 0 {
+			dim = len(j.Captures[0])
+		}
+	case len(b) > 0 && b[0] == 0x93: // .npy
+		a, err := face.ReadNPY(b, face.MaxCaptures*face.MaxDim)
+		if err != nil {
+			return err
+		}
+		dim = len(a.Data) / max(a.Rows, 1)
+		clear(a.Data)
+	}
+	if dim < fewest || dim > face.MaxDim {
+		return fmt.Errorf("%d values, want %d to %d", dim, fewest, face.MaxDim)
+	}
+	rows, _, err := face.ParseSample(b, dim)
+	for _, r := range rows {
+		clear(r)
+	}
+	clear(j.Embedding)
+	return err
 }
 
 func sensorModel(ctx context.Context, s core.Sensor, i core.SensorInfo) error {
