@@ -34,6 +34,10 @@ type config struct {
 	acquire, query time.Duration
 }
 
+// connectWait bounds making a connection. It is apart from acquire_timeout: a
+// caller who gave up leaves the connection to the next one.
+const connectWait = 15 * time.Second
+
 var schemaName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
 func readConfig(op string, c core.Config) (config, error) {
@@ -64,7 +68,7 @@ func readConfig(op string, c core.Config) (config, error) {
 		return out, core.Errorf(core.Invalid, op, "the dsn does not parse; want postgres://user@host:port/database?sslmode=verify-full")
 	}
 	pool.MaxConns, pool.MinConns = int32(most), int32(least)
-	pool.ConnConfig.ConnectTimeout = out.acquire
+	pool.ConnConfig.ConnectTimeout = connectWait
 	pool.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a standby answers with the past
 	p := pool.ConnConfig.RuntimeParams
 	p["search_path"] = out.schema

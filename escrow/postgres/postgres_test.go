@@ -30,7 +30,8 @@ func harness(dsn string) escrowtest.Harness {
 		New: func() (core.Backend, error) { return postgres.New(), nil },
 		Place: func() (*escrowtest.Place, error) {
 			return &escrowtest.Place{Config: core.Config{
-				Values:  map[string]string{"schema": fmt.Sprintf("place%d", places.Add(1))},
+				// Waits long enough for a loaded machine: no case is about them.
+				Values:  map[string]string{"schema": fmt.Sprintf("place%d", places.Add(1)), "acquire_timeout": "15s", "query_timeout": "15s"},
 				Secrets: map[string]*secret.Buffer{"dsn": secret.Copy([]byte(dsn))},
 			}}, nil
 		},
