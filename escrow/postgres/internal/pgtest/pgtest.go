@@ -122,6 +122,6 @@ func (p *process) stop() {
 		p.ended <- err
 	case <-time.After(5 * time.Second):
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		_ = <-p.ended
+		p.ended <- <-p.ended // kept for who asks next
 	}
 }
