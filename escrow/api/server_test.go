@@ -37,7 +37,7 @@ func codeOf(err error) core.Code {
 	return core.Unknown
 }
 
-// req: K-17.1-05, K-17.4-01
+// req: K-17.1-05
 func TestEnrol(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, nil)
