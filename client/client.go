@@ -94,6 +94,10 @@ type Options struct {
 	// processes. Elsewhere than on Linux it is always so.
 	InProcess bool
 
+	// Pinned is the folder of plugins the operator vouched for: their sources
+	// and KDFs may stand in policies. "" = none. Linux only.
+	Pinned string
+
 	// Events hears every numbered step of clause 7 and every alarm, in order.
 	// It must not block and never gets a secret.
 	Events func(Event)

@@ -2,11 +2,13 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/keposs/keposs/client/builtin"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/plugins/catalog"
 )
 
 // processes serves the built-in sources and KDFs as plugin processes: this very
@@ -16,6 +18,8 @@ type processes struct {
 	mu      sync.Mutex
 	sources map[string]core.Source
 	kdfs    map[string]core.KDF
+	pinned  PinnedPlugins
+	catalog *catalog.Catalog // what the operator vouched for; empty without Options.Pinned
 }
 
 // openHost picks how sources and KDFs run here.
@@ -30,9 +34,20 @@ func openHost(o Options) (host, error) {
 	h := &processes{
 		sup:     plugins.NewSupervisor(plugins.Options{Events: events}),
 		sources: map[string]core.Source{}, kdfs: map[string]core.KDF{},
+		catalog: &catalog.Catalog{Manifest: &catalog.Manifest{}},
 	}
-	// Nothing outside this program's own list is ever started.
+	if o.Pinned != "" {
+		h.pinned = PinnedPlugins{Dir: o.Pinned}
+		var err error
+		if h.catalog, err = h.pinned.Catalog(); err != nil {
+			return nil, errors.Join(err, h.close())
+		}
+	}
+	// Nothing outside this program's own list and the pinned ones is ever started.
 	var all []plugins.Entry
+	for _, p := range h.catalog.Manifest.Plugins {
+		all = append(all, h.catalog.Entry(p.Kind, p.Name))
+	}
 	for _, name := range builtin.SourceNames() {
 		all = append(all, plugins.Builtin(plugins.KindSource, name))
 	}
@@ -45,6 +60,9 @@ func openHost(o Options) (host, error) {
 
 func (h *processes) source(ctx context.Context, name string) (core.Source, bool, error) {
 	return started(ctx, h, h.sources, name, func() (core.Source, error) {
+		if _, ok := h.catalog.Manifest.Find(plugins.KindSource, name); ok {
+			return h.pinnedSource(ctx, name)
+		}
 		if _, err := builtin.Source(name); err != nil {
 			return nil, err // before a process is started for nothing
 		}
@@ -54,11 +72,27 @@ func (h *processes) source(ctx context.Context, name string) (core.Source, bool,
 
 func (h *processes) kdf(ctx context.Context, name string) (core.KDF, bool, error) {
 	return started(ctx, h, h.kdfs, name, func() (core.KDF, error) {
+		if _, ok := h.catalog.Manifest.Find(plugins.KindKDF, name); ok {
+			return h.sup.KDF(ctx, h.catalog.Entry(plugins.KindKDF, name))
+		}
 		if _, err := builtin.KDF(name); err != nil {
 			return nil, err
 		}
 		return h.sup.KDF(ctx, plugins.Builtin(plugins.KindKDF, name))
 	})
+}
+
+// pinnedSource starts a source the operator vouched for, with its settings.
+func (h *processes) pinnedSource(ctx context.Context, name string) (core.Source, error) {
+	values, err := h.pinned.Settings(plugins.KindSource, name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := h.sup.Source(ctx, h.catalog.Entry(plugins.KindSource, name))
+	if err == nil && len(values) > 0 {
+		err = s.Configure(ctx, core.Config{Values: values})
+	}
+	return s, err
 }
 
 // close ends every process and returns when all are reaped.

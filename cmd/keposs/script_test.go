@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/keposs/keposs/internal/testenv"
 )
 
 // scripts runs the scripts of testdata/script that match pattern, each in a
@@ -30,11 +32,16 @@ func scripts(t *testing.T, pattern string) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("EXAMPLES", filepath.Join(testenv.Root(), "examples"))
+			env.Setenv("PYTHONDONTWRITEBYTECODE", "1")
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "openssl3" {
+			switch cond {
+			case "openssl3":
 				return openssl3() == "", nil
+			case "grpcio":
+				return grpcio(), nil
 			}
 			return false, fmt.Errorf("unknown condition %s", cond)
 		},
@@ -202,6 +209,11 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	b[at] ^= 1
 	ts.Check(os.WriteFile(name, b, 0o600))
+}
+
+// grpcio reports whether the interpreter of Python plugins has what they import.
+func grpcio() bool {
+	return exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run() == nil
 }
 
 // openssl3 says why OpenSSL cannot be used; "" means it can.

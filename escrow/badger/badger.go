@@ -20,12 +20,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	db "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/ristretto/v2/z"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/keposs/keposs/core"
@@ -185,8 +187,21 @@ func (s *Store) open() (err error) {
 	return nil
 }
 
-// openDB turns the panics Badger and damaged mappings raise into errors.
+// openDB opens the files. A process killed between making a log file and giving
+// it its size leaves an empty one, at most one of each kind. Badger refuses to
+// open over it, though it repairs the file while refusing: the next try opens.
 func openDB(o db.Options) (d *db.DB, err error) {
+	for range 3 {
+		d, err = tryOpen(o)
+		if err == nil || !strings.Contains(err.Error(), z.NewFile.Error()) {
+			break
+		}
+	}
+	return d, err
+}
+
+// tryOpen turns the panics Badger and damaged mappings raise into errors.
+func tryOpen(o db.Options) (d *db.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {

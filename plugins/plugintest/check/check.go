@@ -30,6 +30,8 @@ type Target struct {
 
 	// Config is what a backend is configured with; {dir} in a value is a fresh
 	// folder for each store.
+	//
+	// Sources and sensors are given the values as they are.
 	Config map[string]string
 	Level  int // cases up to this level: 0 fast, 1 as in CI, 2 long
 }
@@ -50,12 +52,35 @@ type Skip string
 // Error returns the reason.
 func (s Skip) Error() string { return string(s) }
 
+// NoHandshake is why everything after a failed handshake is skipped.
+const NoHandshake = "the program does not get as far as its handshake"
+
 // A Result is the outcome of one case.
 type Result struct {
 	Case    Case
 	Err     error  // nil = passed or skipped
 	Skipped string // why, if it does not apply
 	Took    time.Duration
+}
+
+// Advice is what to do about a failure.
+func (r Result) Advice() string {
+	var m *Missing
+	if errors.As(r.Err, &m) {
+		return m.Fix
+	}
+	return r.Case.Advice
+}
+
+// Outcome is passed, failed or skipped.
+func (r Result) Outcome() string {
+	switch {
+	case r.Err != nil:
+		return "failed"
+	case r.Skipped != "":
+		return "skipped"
+	}
+	return "passed"
 }
 
 // Timeout bounds one case of the protocol; the kits bound their own.
@@ -70,7 +95,7 @@ func Run(ctx context.Context, t Target, report func(Result)) (ok bool) {
 		case c.Level > t.Level || ctx.Err() != nil:
 			return
 		case !greets:
-			report(Result{Case: c, Skipped: "the program does not get as far as its handshake"})
+			report(Result{Case: c, Skipped: NoHandshake})
 			return
 		}
 		start := time.Now()
@@ -80,7 +105,7 @@ func Run(ctx context.Context, t Target, report func(Result)) (ok bool) {
 			r.Err, r.Skipped = nil, why
 		}
 		ok = ok && r.Err == nil
-		greets = greets && (c.Name != "Handshake" || r.Err == nil)
+		greets = greets && (c.Name != "Runtime" && c.Name != "Handshake" || r.Err == nil)
 		report(r)
 	}
 	for _, c := range Protocol() {
@@ -123,6 +148,8 @@ func kit(ctx context.Context, t Target) []Case {
 	switch t.Kind {
 	case plugins.KindSource:
 		return sourceKit(ctx, t)
+	case plugins.KindSensor:
+		return sensorKit(t)
 	case plugins.KindKDF:
 		return kdfKit(ctx, t)
 	case plugins.KindBackend:
@@ -138,10 +165,16 @@ func refusal(rule string, err error) []Case {
 
 func sourceKit(ctx context.Context, t Target) []Case {
 	open := func(ctx context.Context) (core.Source, func() error, error) {
-		sup, e := supervised(t)
+		sup, e, err := supervised(t)
+		if err != nil {
+			return nil, nil, err
+		}
 		s, err := sup.Source(ctx, e)
 		if err == nil {
 			err = sup.Warm(ctx, s)
+		}
+		if err == nil && t.Config != nil {
+			err = s.Configure(ctx, core.Config{Values: t.Config})
 		}
 		if err != nil {
 			return nil, nil, errors.Join(err, sup.Close())
@@ -162,6 +195,10 @@ func sourceKit(ctx context.Context, t Target) []Case {
 		h.Person, h.Poor = ppdtest.PIN, ppdtest.PoorPIN
 	case slices.Contains(info.Samples, core.SamplePattern):
 		h.Person, h.Poor = ppdtest.Pattern, ppdtest.PoorPattern
+	case slices.Contains(info.Samples, core.SampleISOFMR):
+		h.Person, h.Poor = ppdtest.Finger, ppdtest.PoorFinger
+	case slices.Contains(info.Samples, core.SampleFaceEmbedding):
+		h.Person = ppdtest.Face
 	default:
 		return refusal("The kit answers the source's prompts.", Skip(fmt.Sprintf("there are no made-up samples of the kinds %v", info.Samples)))
 	}
@@ -178,7 +215,10 @@ func sourceKit(ctx context.Context, t Target) []Case {
 }
 
 func kdfKit(ctx context.Context, t Target) []Case {
-	sup, e := supervised(t)
+	sup, e, err := supervised(t)
+	if err != nil {
+		return refusal("The KDF starts.", err)
+	}
 	k, err := sup.KDF(ctx, e)
 	var info core.KDFInfo
 	if err == nil {
@@ -217,7 +257,10 @@ func backendKit(t Target) []Case {
 	h := escrowtest.Harness{
 		Name: t.Name,
 		New: func() (core.Backend, error) {
-			sup, e := supervised(t)
+			sup, e, err := supervised(t)
+			if err != nil {
+				return nil, err
+			}
 			b, err := sup.Backend(context.Background(), e)
 			if err != nil {
 				return nil, errors.Join(err, sup.Close())

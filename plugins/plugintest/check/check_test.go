@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,30 +13,19 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/keposs/keposs/core"
-	"github.com/keposs/keposs/escrow/memory"
-	"github.com/keposs/keposs/kdf/pbkdf2sm3"
+	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/internal/glue"
 	"github.com/keposs/keposs/plugins/internal/launch"
 	"github.com/keposs/keposs/plugins/plugintest"
-	"github.com/keposs/keposs/ppd/pin"
 )
 
 func TestMain(m *testing.M) {
-	which, child := os.LookupEnv(launch.EnvPlugin)
-	if child && os.Getenv(launch.Handshake.MagicCookieKey) == "" {
-		fmt.Fprintln(os.Stderr, "this is a plugin of keposs")
-		os.Exit(1)
-	}
-	if which == "sensor:deaf" {
+	enter()
+	if os.Getenv(launch.EnvPlugin) == "sensor:deaf" {
 		deaf()
 	}
-	plugintest.Main(m, plugins.Registry{
-		Source:  func(string) (core.Source, error) { return pin.New(), nil },
-		KDF:     func(string) (core.KDF, error) { return pbkdf2sm3.New(), nil },
-		Backend: func(string) (core.Backend, error) { return memory.New(), nil },
-		Sensor:  func(name string) (core.Sensor, error) { return faulty{name}, nil },
-	})
+	plugintest.Main(m, zooRegistry)
 }
 
 // deaf serves as any go-plugin program does, which knows of no life line.
@@ -67,7 +55,16 @@ func (f faulty) Describe(context.Context) (core.SensorInfo, error) {
 			_, _ = os.NewFile(1, "stdout").WriteString("noise\n")
 		}()
 	}
-	return core.SensorInfo{Name: name, Version: "1"}, nil
+	i := core.SensorInfo{Name: name, Version: "1", Samples: []core.SampleKind{core.SampleBytes}, Model: "made-up 1"}
+	switch f.name {
+	case "kindless":
+		i.Samples = nil
+	case "modelless":
+		i.Model = ""
+	case "no-embedding":
+		i.Samples = []core.SampleKind{core.SampleFaceEmbedding}
+	}
+	return i, nil
 }
 
 func (f faulty) Configure(_ context.Context, c core.Config) error {
@@ -77,8 +74,27 @@ func (f faulty) Configure(_ context.Context, c core.Config) error {
 	return core.Errorf(core.Invalid, "faulty: configure", "no such setting")
 }
 
-func (faulty) Sample(context.Context, core.Prompt) (core.Sample, error) {
-	return core.Sample{}, core.Unsupported
+func (f faulty) Sample(_ context.Context, p core.Prompt) (core.Sample, error) {
+	switch f.name {
+	case "crashes":
+		os.Exit(5)
+	case "other-kind":
+		return core.NewSample(core.SamplePIN, []byte("123456")), nil
+	case "other-model":
+		return core.Sample{Kind: core.SampleBytes, Model: "another", Data: secret.Copy([]byte("a sample"))}, nil
+	case "empty":
+		return core.NewSample(core.SampleBytes, nil), nil
+	case "huge":
+		return core.NewSample(core.SampleBytes, make([]byte, 2<<20)), nil
+	case "no-embedding", "takes-all":
+		return core.NewSample(p.Kinds[0], []byte("not what it says")), nil
+	}
+	if !slices.Contains(p.Kinds, core.SampleBytes) {
+		return core.Sample{}, core.Errorf(core.Unsupported, "faulty: sample", "only bytes are taken here")
+	}
+	s := core.NewSample(core.SampleBytes, []byte("a sample"))
+	s.Model = "made-up 1"
+	return s, nil
 }
 
 func linux(t *testing.T) {

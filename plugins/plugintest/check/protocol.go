@@ -58,6 +58,7 @@ func healthy(ctx context.Context, c *grpc.ClientConn) error {
 // Protocol returns the cases of the protocol document.
 func Protocol() []Case {
 	return []Case{
+		{"Runtime", "This machine has what the program needs to be executed.", "Name the interpreter in the first line, or build for this machine.", "process", 0, runnable},
 		{"Handshake", "H1 The first line is 1|1|NETWORK|ADDRESS|grpc|CERTIFICATE.", "Print that line, flushed, once the server listens, and nothing before it.", "handshake", 0,
 			func(ctx context.Context, t Target) error {
 				s, err := open(ctx, t)
@@ -81,6 +82,7 @@ func Protocol() []Case {
 		{"ErrorCodes", "E1 Errors carry a code of the list.", "Attach the Error message as a detail of the status, or set the gRPC code of rule E3.", "messages", 0, connected(errorCodes)},
 		{"LifeLine", "P1 The program ends within 1 s of the end of standard input.", "Read standard input in the background and exit at its end.", "process", 0, lifeLine},
 		{"Shutdown", "P6 The program ends within 1 s of the controller's Shutdown.", "Serve plugin.GRPCController and exit when it is called.", "process", 0, shutdown},
+		{"NoOrphans", "P7 No helper the program started outlives it.", "End helpers before you return from main, or have the kernel do it with a parent-death signal.", "process", 0, noOrphans},
 		{"QuietStdout", "P4 Nothing follows the handshake on standard output.", "Log to standard error.", "process", 0, connected(quiet)},
 		{"SealedImage", "P3 The program runs from a sealed memory copy with a bare environment.", "Do not read files beside the program or variables of the host.", "process", 0, sealedImage},
 	}
@@ -328,7 +330,10 @@ func quiet(ctx context.Context, s *session, c *grpc.ClientConn, t Target) error 
 }
 
 func sealedImage(ctx context.Context, t Target) (err error) {
-	sup, e := supervised(t)
+	sup, e, err := supervised(t)
+	if err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, sup.Close()) }()
 	var v any
 	switch t.Kind {

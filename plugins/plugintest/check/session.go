@@ -128,9 +128,11 @@ func open(ctx context.Context, t Target) (s *session, err error) {
 		err = s.trust()
 	}
 	if err != nil {
-		said := s.said()
 		s.close()
-		if said != "" {
+		said := s.said() // whole, now that it has ended
+		if m := missing(said); m != nil {
+			err = m
+		} else if said != "" {
 			err = fmt.Errorf("%w; standard error ends with %.200q", err, said)
 		}
 		return nil, err
@@ -219,8 +221,7 @@ func (s *session) close() {
 }
 
 // supervised is the plugin as a host runs it.
-func supervised(t Target) (*plugins.Supervisor, plugins.Entry) {
-	e := plugins.File(t.Path, t.Kind, t.Name)
-	e.Args, e.Env = t.Args, t.Env
-	return plugins.NewSupervisor(plugins.Options{Unpinned: true}), e
+func supervised(t Target) (*plugins.Supervisor, plugins.Entry, error) {
+	e, err := t.entry()
+	return plugins.NewSupervisor(plugins.Options{Unpinned: true}), e, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/badger"
 	"github.com/keposs/keposs/escrow/memory"
+	"github.com/keposs/keposs/escrow/postgres"
 	"github.com/keposs/keposs/plugins"
 )
 
@@ -17,6 +18,7 @@ var backends = []struct {
 }{
 	{"badger", func() core.Backend { return badger.New() }},
 	{"memory", func() core.Backend { return memory.New() }},
+	{"postgres", func() core.Backend { return postgres.New() }},
 }
 
 // BackendNames lists the built-in storage backends, the default first.

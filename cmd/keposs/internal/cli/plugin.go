@@ -19,12 +19,13 @@ func pluginCommands(e *Env) []*cobra.Command {
 		Short: "Start every plugin once and show its kind, name, version and trust",
 		Long: `Start every plugin once and show its kind, name, version and trust. The built-in
 ones are this very program, executed again from a sealed copy; nobody has signed
-that image, so their trust is none and results are not approved.`,
+that image, so their trust is none and results are not approved. Pinned ones are
+yours (keposs plugin pin): their trust is local.`,
 		Example: `  keposs plugin list
   keposs plugin list --json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			out, err := startAll(c.Context())
+			out, err := startAll(c.Context(), e)
 			if err != nil {
 				return err
 			}
@@ -37,7 +38,7 @@ that image, so their trust is none and results are not approved.`,
 			return nil
 		},
 	}
-	return []*cobra.Command{group("plugin", "Look at plugins", "  keposs plugin list", list)}
+	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginNewCommand(e), pluginCheckCommand(e), pluginPinCommand(e), pluginUnpinCommand(e))}
 }
 
 // pluginList is what `keposs plugin list --json` prints.
@@ -56,12 +57,24 @@ type pluginLine struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// startAll starts each built-in plugin and asks what it is.
-func startAll(ctx context.Context) (out pluginList, err error) {
+// startAll starts each built-in and each pinned plugin and asks what it is.
+func startAll(ctx context.Context, e *Env) (out pluginList, err error) {
+	store, err := e.pinned()
+	if err != nil {
+		return out, err
+	}
+	pinned, err := store.Catalog()
+	if err != nil {
+		return out, err
+	}
+	entries := builtins.Entries()
+	for _, p := range pinned.Manifest.Plugins {
+		entries = append(entries, pinned.Entry(p.Kind, p.Name))
+	}
 	sup := plugins.NewSupervisor(plugins.Options{})
 	defer func() { err = errors.Join(err, sup.Close()) }()
 	var all []any
-	for _, entry := range builtins.Entries() {
+	for _, entry := range entries {
 		v, err := open(ctx, sup, entry)
 		if err != nil {
 			return out, err
@@ -88,6 +101,8 @@ func open(ctx context.Context, sup *plugins.Supervisor, e plugins.Entry) (any, e
 	switch e.Kind {
 	case plugins.KindSource:
 		return sup.Source(ctx, e)
+	case plugins.KindSensor:
+		return sup.Sensor(ctx, e)
 	case plugins.KindKDF:
 		return sup.KDF(ctx, e)
 	default:
@@ -96,9 +111,9 @@ func open(ctx context.Context, sup *plugins.Supervisor, e plugins.Entry) (any, e
 }
 
 func (o pluginList) print(w io.Writer) {
-	fmt.Fprintf(w, "%-8s %-12s %-10s %-9s %s\n", "KIND", "NAME", "VERSION", "TRUST", "IMAGE (SM3)")
+	fmt.Fprintf(w, "%-8s %-14s %-10s %-9s %s\n", "KIND", "NAME", "VERSION", "TRUST", "IMAGE (SM3)")
 	for _, l := range o.Plugins {
-		fmt.Fprintf(w, "%-8s %-12s %-10s %-9s %.16s…\n", l.Kind, l.Name, l.Version, l.Trust, l.SM3)
+		fmt.Fprintf(w, "%-8s %-14s %-10s %-9s %.16s…\n", l.Kind, l.Name, l.Version, l.Trust, l.SM3)
 		if l.Error != "" {
 			fmt.Fprintf(w, "%-8s did not start: %s\n", "", l.Error)
 		}

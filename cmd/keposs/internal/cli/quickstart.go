@@ -10,11 +10,13 @@ import (
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/cmd/keposs/internal/prompt"
 	"github.com/keposs/keposs/cmd/keposs/internal/quickstart"
+	"github.com/keposs/keposs/core"
 )
 
 func quickstartCommands(e *Env) []*cobra.Command {
 	var interactive bool
 	var policy, escrow string
+	var sensor sensorFlag
 	c := &cobra.Command{
 		Use:   "quickstart",
 		Short: "Run the whole system on this machine and show it at work",
@@ -29,6 +31,7 @@ finger and a face are drawn; with it PIN and gesture are asked for. Without --di
   keposs quickstart --interactive
   keposs quickstart --policy '2 of (pin, gesture, face)'
   keposs quickstart --escrow plain
+  keposs quickstart --policy face --sensor npy-face
   keposs quickstart --dir demo --json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -42,6 +45,14 @@ finger and a face are drawn; with it PIN and gesture are asked for. Without --di
 			}
 			if interactive {
 				o.Prompter = prompt.NewTerminal()
+			}
+			pinned, err := e.pinned()
+			if err != nil {
+				return err
+			}
+			o.Pinned = pinned.Dir
+			if len(sensor.names) > 0 {
+				o.Sensor = func(p core.Prompter) (core.Prompter, func() error, error) { return sensor.over(c.Context(), pinned, p) }
 			}
 			res, err := quickstart.Run(c.Context(), o)
 			return errors.Join(err, e.Report(res, func(w io.Writer) {
@@ -58,6 +69,7 @@ finger and a face are drawn; with it PIN and gesture are asked for. Without --di
 	}
 	c.Flags().StringVar(&policy, "policy", "", "`text` of the factor policy (default "+quickstart.Everything+"; "+client.DefaultPolicy+" with --interactive)")
 	registerEscrow(c.Flags(), &escrow)
+	sensor.register(c)
 	c.Flags().BoolVar(&interactive, "interactive", false, "ask for the PIN and the gesture at the terminal")
 	return []*cobra.Command{c}
 }

@@ -49,8 +49,17 @@ func (s *session) withProfile(ctx context.Context, e *Env, profile client.Profil
 		return err
 	}
 	defer wipe()
+	pinned, err := e.pinned()
+	if err != nil {
+		return err
+	}
+	p, end, err := s.ppd.sensor.over(ctx, pinned, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
 	c, err := client.Open(ctx, client.Options{
-		Dir: l.Terminal, Prompter: p, Profile: profile, InProcess: s.inProcess, Step: step.At,
+		Dir: l.Terminal, Pinned: pinned.Dir, Prompter: p, Profile: profile, InProcess: s.inProcess, Step: step.At,
 		Events: func(ev client.Event) { s.event(e, ev) },
 	})
 	if err != nil {

@@ -32,8 +32,14 @@ type Options struct {
 	Dir      string        // kept afterwards; "" = a temporary folder, removed
 	Prompter core.Prompter // nil = a drawn person
 	Progress io.Writer     // live lines
-	Policy   string        // "" = Everything, or client.DefaultPolicy with a Prompter
-	Mode     protocol.Mode // zero = hardened
+	Pinned   string        // folder of pinned plugins, which the policy may name
+
+	// Sensor puts sensor plugins before who answers; nil = none. What it
+	// returns second ends them.
+	Sensor func(core.Prompter) (core.Prompter, func() error, error)
+
+	Policy string        // "" = Everything, or client.DefaultPolicy with a Prompter
+	Mode   protocol.Mode // zero = hardened
 }
 
 // Result is what --json prints. OK is true only when every step held.
@@ -116,6 +122,13 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 		}
 		defer r.person.Wipe()
 		r.witness.to = r.person
+	}
+	if o.Sensor != nil {
+		var end func() error
+		if r.witness.to, end, err = o.Sensor(r.witness.to); err != nil {
+			return &Result{Steps: []Step{}}, err
+		}
+		defer func() { err = errors.Join(err, end()) }()
 	}
 	err = r.parts(ctx)
 	if err != nil {

@@ -24,7 +24,7 @@ func (r *run) makeUser(ctx context.Context) (err error) {
 }
 
 func (r *run) open(ctx context.Context) (*client.Client, error) {
-	return client.Open(ctx, client.Options{Dir: r.terminal(), Prompter: r.witness, Profile: r.profile, Events: r.event})
+	return client.Open(ctx, client.Options{Dir: r.terminal(), Pinned: r.o.Pinned, Prompter: r.witness, Profile: r.profile, Events: r.event})
 }
 
 // signAndVerify is clauses 7.2 and 7.3, and leaves the files for OpenSSL.
@@ -168,6 +168,9 @@ func (r *run) signWrong(ctx context.Context) error {
 		for _, label := range r.wrongLabels() {
 			r.person.SetWrong(label, true)
 			defer r.person.SetWrong(label, false)
+		}
+		if r.o.Sensor != nil { // a sensor shows nobody else: the drawn person does
+			defer r.witness.pass(r.person)()
 		}
 	} else {
 		defer r.witness.pass(r.other)()

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keposs/keposs/client"
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/plugins/plugintest/check"
+)
+
+// pinned is the folder of the plugins this operator vouches for.
+func (e *Env) pinned() (client.PinnedPlugins, error) {
+	root, err := e.Root()
+	return client.PinnedPlugins{Dir: filepath.Join(root, "plugins")}, err
+}
+
+// pinResult is what `keposs plugin pin --json` prints.
+type pinResult struct {
+	Kind    string   `json:"kind"`
+	Name    string   `json:"name"`
+	Version string   `json:"version"`
+	Trust   string   `json:"trust"`
+	Files   []string `json:"files"`
+}
+
+func pluginPinCommand(e *Env) *cobra.Command {
+	var config []string
+	c := &cobra.Command{
+		Use:   "pin PATH",
+		Short: "Vouch for a plugin: copy it, measure it and sign it with your own key",
+		Long: `Start a plugin once to learn what it is, copy its files into the data folder and
+sign their SM3 with the operator's own key, made at first use. A Python script is
+taken with the modules beside it. From then on a source may stand in policies, a
+KDF in --kdf, and a sensor is used by --sensor; a changed copy is refused. Results
+with it are never approved: only the vendor's signature does that.
+
+Pin again after you changed the plugin: the new version takes the place of the old
+at the next command. Test it first with keposs plugin check.`,
+		Example: `  keposs plugin pin ./my-camera
+  keposs plugin pin examples/sensor-python --config folder=/srv/captures`,
+		Args: exactly(1, "one PATH"),
+		RunE: func(c *cobra.Command, args []string) error {
+			const op = "plugin pin"
+			values, err := parseConfig(op, config)
+			if err != nil {
+				return err
+			}
+			store, err := e.pinned()
+			if err != nil {
+				return err
+			}
+			path, err := check.Executable(args[0])
+			if err != nil {
+				return err
+			}
+			i, err := check.Identify(c.Context(), check.Target{Path: path})
+			if err != nil {
+				return advise(core.Errorf(core.Invalid, op, "%s does not say what it is: %w", path, err), "`keposs plugin check %s` tells what is wrong with it", path)
+			}
+			others, err := check.Beside(path)
+			if err != nil {
+				return err
+			}
+			p, err := store.Pin(client.PinRequest{
+				Kind: i.Kind, Name: i.Name, Version: i.Version, Root: filepath.Dir(path), Main: filepath.Base(path), Others: others, Settings: values,
+			})
+			if err != nil {
+				return err
+			}
+			out := pinResult{Kind: p.Kind, Name: p.Name, Version: p.Version, Trust: string(plugins.TrustLocal)}
+			for _, f := range p.Files {
+				out.Files = append(out.Files, f.Path)
+			}
+			return e.Report(out, func(w io.Writer) {
+				fmt.Fprintf(w, "pinned %s %s %s, %d files, trust local\n", out.Kind, out.Name, out.Version, len(out.Files))
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&config, "config", nil, "a setting it is always given, as `name=value`; may be repeated")
+	return c
+}
+
+func pluginUnpinCommand(e *Env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "unpin KIND NAME",
+		Short:   "Vouch for a plugin no longer and remove its copy",
+		Example: "  keposs plugin unpin sensor my-camera",
+		Args:    exactly(2, "KIND and NAME"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			store, err := e.pinned()
+			if err != nil {
+				return err
+			}
+			if err := store.Unpin(args[0], args[1]); err != nil {
+				return err
+			}
+			return e.Report(map[string]string{"kind": args[0], "unpinned": args[1]}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s %s is pinned no longer\n", args[0], args[1])
+			})
+		},
+	}
+}

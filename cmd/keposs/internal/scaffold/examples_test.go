@@ -1,0 +1,79 @@
+package scaffold
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/keposs/keposs/internal/testenv"
+	"github.com/keposs/keposs/plugins/plugintest/check"
+)
+
+func example(name string) string { return filepath.Join(testenv.Root(), "examples", name) }
+
+// The examples in Python are what plugin new writes: a change of the protocol's
+// messages reaches them.
+func TestExamplesAreCurrent(t *testing.T) {
+	files, err := Render(Plan{Kind: "ppd", Name: "digits", Lang: "python"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		for _, dir := range map[string][]string{"digits": {"plugin-python"}, "keposs_plugin.py": {"plugin-python", "sensor-python"}}[f.Path] {
+			have, err := os.ReadFile(filepath.Join(example(dir), f.Path))
+			if err != nil || !bytes.Equal(have, f.Text) {
+				t.Errorf("examples/%s/%s is not what keposs plugin new ppd digits --lang python writes: %v", dir, f.Path, err)
+			}
+		}
+	}
+	for dir, most := range map[string]int{"sensor-python": 40, "plugin-python": 80} {
+		path, err := check.Executable(example(dir))
+		if err != nil {
+			t.Errorf("%v", err) // one at its top
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(b), "\n"); n > most || !bytes.HasPrefix(b, []byte("#!/usr/bin/python3\n")) {
+			t.Errorf("%s has %d lines, want %d at most, and begins with %.20q", path, n, most, b)
+		}
+	}
+}
+
+// Each example is a plugin that passes the check.
+func TestExamplesPass(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	if runtime.GOOS != "linux" {
+		t.Skip("the check executes sealed images, which only Linux has")
+	}
+	t.Run("plugin-go", func(t *testing.T) {
+		bin := filepath.Join(t.TempDir(), "keystroke")
+		c := exec.Command("go", "build", "-o", bin, ".")
+		c.Dir = example("plugin-go")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		passes(t, check.Target{Path: bin}, 17)
+	})
+	if err := exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run(); err != nil {
+		t.Skip("no /usr/bin/python3 with grpc, protobuf and cryptography here")
+	}
+	for dir, config := range map[string]map[string]string{
+		"plugin-python": nil,
+		"sensor-python": {"folder": filepath.Join(example("sensor-python"), "captures")},
+	} {
+		t.Run(dir, func(t *testing.T) {
+			path, err := check.Executable(example(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			passes(t, check.Target{Path: path, Config: config}, 20)
+		})
+	}
+}

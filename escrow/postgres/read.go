@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/internal/rule"
+)
+
+// GetMany implements core.Backend. Stale reads are fresh ones.
+func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) ([]core.Record, error) {
+	const op = "escrow/postgres: get"
+	if err := rule.CheckKeys(op, keys); err != nil {
+		return nil, err
+	}
+	if err := s.begin(ctx, op); err != nil {
+		return nil, err
+	}
+	defer s.mu.RUnlock()
+	sql, list := getSQL, make([][]byte, len(keys))
+	if o.HotOnly {
+		sql = getHotSQL
+	}
+	for i, k := range keys {
+		list[i] = k
+	}
+	found := make(map[string]core.Record, len(keys))
+	err := s.query(ctx, op, sql, []any{list}, func(row pgx.Rows) error {
+		r, err := scan(row, nil)
+		found[string(r.Key)] = r
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]core.Record, len(keys))
+	for i, k := range keys {
+		r := found[string(k)]
+		out[i] = core.Record{Key: bytes.Clone(k), Version: r.Version, ReqID: r.ReqID, Hot: bytes.Clone(r.Hot), Blob: bytes.Clone(r.Blob)}
+	}
+	return out, nil
+}
+
+// Scan implements core.Backend. A page is one statement, so one state.
+func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, error) {
+	const op = "escrow/postgres: scan"
+	if err := rule.CheckScan(op, req); err != nil {
+		return core.Page{}, err
+	}
+	if err := s.begin(ctx, op); err != nil {
+		return core.Page{}, err
+	}
+	defer s.mu.RUnlock()
+	var p core.Page
+	args := []any{append([]byte{}, req.After...), req.Tombs, req.Hot, req.Blob, req.Limit + 1}
+	err := s.query(ctx, op, scanSQL, args, func(row pgx.Rows) error {
+		var dead bool
+		r, err := scan(row, &dead)
+		if dead {
+			r.Hot, r.Blob = nil, nil
+		}
+		p.Records, p.Deleted = append(p.Records, r), append(p.Deleted, dead)
+		return err
+	})
+	if err != nil {
+		return core.Page{}, err
+	}
+	if n := req.Limit; len(p.Records) > n {
+		p.Records, p.Deleted = p.Records[:n], p.Deleted[:n]
+		p.Next = bytes.Clone(p.Records[n-1].Key)
+	}
+	if !req.Tombs {
+		p.Deleted = nil
+	}
+	return p, nil
+}
+
+// query runs one reading statement and gives every row to f.
+func (s *Store) query(ctx context.Context, op, sql string, args []any, f func(pgx.Rows) error) error {
+	return s.with(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
+			return readError(op, err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := f(rows); err != nil {
+				return readError(op, err)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return readError(op, err)
+		}
+		return nil
+	})
+}
+
+// scan reads key, version, deletion mark if asked for, request id, hot, blob.
+func scan(row pgx.Rows, dead *bool) (core.Record, error) {
+	var r core.Record
+	var ver int64
+	to := []any{(*[]byte)(&r.Key), &ver, (*[16]byte)(&r.ReqID), &r.Hot, &r.Blob}
+	if dead != nil {
+		to = []any{to[0], to[1], dead, to[2], to[3], to[4]}
+	}
+	err := row.Scan(to...)
+	r.Version = core.Version(ver)
+	return r, err
+}
