@@ -158,7 +158,7 @@ func TestTwoRegions(t *testing.T) {
 }
 
 // The life of a server: what each state allows.
-// req: K-10.3-01, G-7.4-09, S-01, S-02, S-04, S-05, S-06, S-07, S-14, S-15, S-16, S-22, S-27, K-17.7-00, G-7.11-08
+// req: K-10.3-01, G-7.4-09, S-01, S-02, S-04, S-05, S-06, S-07, S-14, S-15, S-16, S-22, S-27, K-17.7-00, G-7.11-08, G-7.2-04
 func TestLife(t *testing.T) {
 	r := &realm{t: t, b: newTable(), clock: &clock{t: time.Unix(1_800_000_000, 0)}}
 	fail := false

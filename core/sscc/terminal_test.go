@@ -168,7 +168,7 @@ func (p *phone) terminal(mode protocol.Mode) (*mstcc.Module, *wire) {
 
 // A real terminal and a real SS-CC run every service in both modes; a wrong
 // PIN is counted, the limit locks, the administrator unlocks.
-// req: K-6.2-02b, K-7.1-09c, K-7.2-03, K-7.2-D3, K-17.1-06, K-17.1-07, K-17.1-08
+// req: K-6.2-02b, K-7.1-09c, K-7.2-03, K-7.2-D3, K-17.1-06, K-17.1-07, K-17.1-08, K-6-03, K-6.1-01a, K-6.1-01c, K-3-03, K-17.6-L1b
 func TestTerminal(t *testing.T) {
 	for _, mode := range []protocol.Mode{protocol.ModePlain, protocol.ModeHardened} {
 		t.Run(mode.String(), func(t *testing.T) {

@@ -40,7 +40,7 @@ func real(t *testing.T) ([]Row, []Mark, map[string]string) {
 }
 
 // The document is what the annotations say, and open rows do not grow.
-// req: TK-11
+// req: TK-11, K-17.2-00, G-7.11-02
 func TestDocument(t *testing.T) {
 	lines, err := Table(real(t))
 	if err != nil {
