@@ -80,7 +80,7 @@ func TestDocument(t *testing.T) {
 
 // The word stands in status cells only, at most twelve times.
 // req: TK-11
-func TestWaivedIsAStatusOnly(t *testing.T) {
+func TestSetAsideInItsCellOnly(t *testing.T) {
 	text, err := os.ReadFile(document())
 	if err != nil {
 		t.Fatal(err)
