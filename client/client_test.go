@@ -60,8 +60,8 @@ func journey(t *testing.T, inProcess bool) {
 		}
 	}
 	for _, form := range []Form{FormDER, FormRaw, FormEnvelope} {
-		ct, err := c.Encrypt(ctx, message, PublicKey{}, form)
-		if err != nil {
+		ct, out, err := c.Encrypt(ctx, message, PublicKey{}, form)
+		if err != nil || out.Approved {
 			t.Fatal(err)
 		}
 		plain, _, err := c.Decrypt(ctx, ct)
@@ -79,10 +79,10 @@ func journey(t *testing.T, inProcess bool) {
 			t.Errorf("%d bytes that are no ciphertext: %v", len(bad), err)
 		}
 	}
-	if _, err := c.Encrypt(ctx, message, PublicKey{}, FormUnknown); !errors.Is(err, core.Usage) {
+	if _, _, err := c.Encrypt(ctx, message, PublicKey{}, FormUnknown); !errors.Is(err, core.Usage) {
 		t.Errorf("unknown form: %v", err)
 	}
-	if _, err := c.Encrypt(ctx, nil, PublicKey{}, FormDER); !errors.Is(err, core.TooLarge) {
+	if _, _, err := c.Encrypt(ctx, nil, PublicKey{}, FormDER); !errors.Is(err, core.TooLarge) {
 		t.Errorf("nothing to encrypt: %v", err)
 	}
 }
@@ -175,7 +175,7 @@ func TestOrder(t *testing.T) {
 	c = opened(t, dir, right)
 	for name, err := range map[string]error{
 		"sign":       second2(c.Sign(ctx, SignRequest{Message: []byte("m")})),
-		"encrypt":    second2(c.Encrypt(ctx, []byte("m"), PublicKey{}, FormDER)),
+		"encrypt":    third(c.Encrypt(ctx, []byte("m"), PublicKey{}, FormDER)),
 		"verify":     third(c.Verify(ctx, VerifyRequest{Message: []byte("m"), Signature: make([]byte, 64)})),
 		"deregister": c.Deregister(ctx),
 	} {
