@@ -423,7 +423,7 @@ func (m *Module) confirmNow(ctx context.Context, a *attempt) error {
 func (m *Module) outcome(a *attempt) Outcome {
 	out := Outcome{Alarm: m.tries.alarm}
 	if a != nil {
-		out.Approved = a.approved
+		out.Approved = a.approved && m.profile.approved
 		out.Foreign = m.tries.foreign(a.after)
 	}
 	return out

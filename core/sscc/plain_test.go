@@ -67,7 +67,7 @@ func (x *tap) Fetch(ctx context.Context, r protocol.FetchRequest) (protocol.Fetc
 
 // No 16 bytes of d_M, nor of the second private key, cross to SS-CC, rest in
 // its database or on the terminal's disk: only what MK sealed does.
-// req: K-5.1-02, K-15-01b, K-15.5-03a, K-15.5-04, K-15.4-L2a, K-15.5-01a, G-7.9-07, X-17
+// req: K-5.1-02, K-15-01b, K-15.5-03a, K-15.5-04, K-15.4-L2a, K-15.5-01a, G-7.9-07, X-17, K-10.2.1-01, G-7.3-04
 func TestPrivateKeysStaySealed(t *testing.T) {
 	for _, mode := range []protocol.Mode{protocol.ModePlain, protocol.ModeHardened} {
 		t.Run(mode.String(), func(t *testing.T) {
