@@ -271,7 +271,7 @@ func TestAttack18WrongKeysInside(t *testing.T) {
 
 // Attack 30: labels are distinct, a traced enrolment and derive use no other,
 // and none yields two lengths of one stream.
-// req: K-3-01
+// req: K-3-01, X-17
 func TestAttack30Labels(t *testing.T) {
 	labels := []string{labelHolder, labelAnchor, labelFactor, labelBind, labelTransform, labelHelper, labelOPRF, labelSetKey, labelWrap, labelRoot,
 		labelBox, labelMK, labelPolicyMAC, labelPolicySign, labelConfirm, labelRebind, labelTrust, labelFails, labelJournal, labelProfile,
