@@ -65,7 +65,7 @@ func list(t *testing.T, root string) []Plugin {
 	return []Plugin{a, b}
 }
 
-// req: K-10.2.3-01, X-01, G-7.5-02, K-11-03, G-7.10-07, K-8.2-01, G-7.5-01
+// req: K-10.2.3-01, X-01, G-7.5-02, K-11-03, G-7.10-07, K-8.2-01, G-7.5-01, G-7.2-05
 func TestSignedManifestHolds(t *testing.T) {
 	root, key := t.TempDir(), newKey(t)
 	if err := Write(root, key, list(t, root)); err != nil {
