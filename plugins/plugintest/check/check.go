@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -190,16 +189,7 @@ func sourceKit(ctx context.Context, t Target) []Case {
 		return refusal("The source describes itself.", err)
 	}
 	h := ppdtest.Harness{Transport: &ppdtest.Transport{Name: "process", Open: open}}
-	switch {
-	case slices.Contains(info.Samples, core.SamplePIN):
-		h.Person, h.Poor = ppdtest.PIN, ppdtest.PoorPIN
-	case slices.Contains(info.Samples, core.SamplePattern):
-		h.Person, h.Poor = ppdtest.Pattern, ppdtest.PoorPattern
-	case slices.Contains(info.Samples, core.SampleISOFMR):
-		h.Person, h.Poor = ppdtest.Finger, ppdtest.PoorFinger
-	case slices.Contains(info.Samples, core.SampleFaceEmbedding):
-		h.Person = ppdtest.Face
-	default:
+	if h.Person, h.Poor = person(info.Samples); h.Person == nil {
 		return refusal("The kit answers the source's prompts.", Skip(fmt.Sprintf("there are no made-up samples of the kinds %v", info.Samples)))
 	}
 	var out []Case

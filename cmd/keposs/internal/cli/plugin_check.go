@@ -68,7 +68,7 @@ The program is executed with your rights: check what you would also run by hand.
 		Args: atLeastOne("one or more PATHs"),
 		RunE: func(c *cobra.Command, args []string) error {
 			const op = "plugin check"
-			values, err := parseConfig(op, config)
+			values, err := parseConfig(op, "--config", config)
 			if err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ The program is executed with your rights: check what you would also run by hand.
 	f := c.Flags()
 	f.StringVar(&kind, "kind", "", "source, sensor, kdf or backend (default: what the program says)")
 	f.StringVar(&name, "name", "", "`name` the program must go by (default: what it says)")
-	f.StringArrayVar(&config, "config", nil, "a setting as `name=value`; may be repeated")
+	f.StringArrayVar(&config, "config", nil, "a setting as `name=value`, or @FILE with one a line; may be repeated")
 	f.IntVar(&level, "level", 0, "0 fast, 1 as in CI, 2 long")
 	return c
 }
@@ -127,13 +127,18 @@ func knownKind(op, kind string) error {
 	return usagef(op, "--kind %.16q, want source, sensor, kdf or backend", kind)
 }
 
-// parseConfig reads name=value settings; none is nil.
-func parseConfig(op string, list []string) (map[string]string, error) {
+// parseConfig reads name=value settings and @FILE, a file with one a line; none
+// is nil. flag is what the operator wrote them after.
+func parseConfig(op, flag string, list []string) (map[string]string, error) {
+	lines, err := settingLines(op, list)
+	if err != nil {
+		return nil, err
+	}
 	var out map[string]string
-	for _, text := range list {
+	for _, text := range lines {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
-			return nil, usagef(op, "--config %.40q, want name=value", text)
+			return nil, usagef(op, "%s %.40q, want name=value", flag, text)
 		}
 		if out == nil {
 			out = map[string]string{}
@@ -141,6 +146,28 @@ func parseConfig(op string, list []string) (map[string]string, error) {
 		out[name] = value
 	}
 	return out, nil
+}
+
+// settingLines puts the lines of an @FILE where it stands; blank ones and those
+// that begin with # are left out.
+func settingLines(op string, list []string) (lines []string, err error) {
+	for _, c := range list {
+		file, ok := strings.CutPrefix(c, "@")
+		if !ok {
+			lines = append(lines, c)
+			continue
+		}
+		text, err := (&Env{}).readInput(op, file, 64<<10)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines, nil
 }
 
 // checkOne runs every case against one program.
