@@ -49,6 +49,7 @@ func pluginCheckCommand(e *Env) *cobra.Command {
 	var kind, name string
 	var config []string
 	var level int
+	var samples string
 	c := &cobra.Command{
 		Use:   "check PATH...",
 		Short: "Test any plugin program against the protocol and the kit of its kind",
@@ -61,9 +62,15 @@ What the program is, it says itself; --kind and --name are for programs that ser
 several plugins. The settings of --config are given to it before the kit begins; in
 those of a backend {dir} is a fresh folder for each store.
 
+With --samples a source's claim of strength is measured: each person is enrolled
+with their first takes, then tried with their others and with those of strangers.
+A claim that what was seen refutes fails; what the samples speak for is told. The
+samples are of the first kind the source declares.
+
 The program is executed with your rights: check what you would also run by hand.`,
 		Example: `  keposs plugin check ./my-camera
   keposs plugin check examples/sensor-python --config folder=captures
+  keposs plugin check ./my-voice --samples recordings
   keposs plugin check ./my-store --config path={dir}/log --json`,
 		Args: atLeastOne("one or more PATHs"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -81,7 +88,7 @@ The program is executed with your rights: check what you would also run by hand.
 				if err != nil {
 					return err
 				}
-				p := checkOne(c.Context(), check.Target{Path: path, Kind: kind, Name: name, Config: values, Level: level})
+				p := checkOne(c.Context(), check.Target{Path: path, Kind: kind, Name: name, Config: values, Level: level, Samples: samples})
 				if c.Context().Err() != nil {
 					return core.Errorf(core.Canceled, op, "%w", c.Context().Err())
 				}
@@ -104,6 +111,7 @@ The program is executed with your rights: check what you would also run by hand.
 	f.StringVar(&kind, "kind", "", "source, sensor, kdf or backend (default: what the program says)")
 	f.StringVar(&name, "name", "", "`name` the program must go by (default: what it says)")
 	f.StringArrayVar(&config, "config", nil, "a setting as `name=value`, or @FILE with one a line; may be repeated")
+	f.StringVar(&samples, "samples", "", "`folder` of real samples for a source: a folder for each person, a file for each take")
 	f.IntVar(&level, "level", 0, "0 fast, 1 as in CI, 2 long")
 	return c
 }
@@ -187,7 +195,7 @@ func checkOne(ctx context.Context, t check.Target) checkedPlugin {
 		t.Kind = plugins.KindSource // the handshake is the same for all; its case says what is wrong
 	}
 	p.OK = check.Run(ctx, t, func(r check.Result) {
-		c := checkedCase{Name: r.Case.Name, Group: r.Case.Group, Rule: r.Case.Rule, Outcome: r.Outcome(), Found: r.Skipped, TookMS: float64(r.Took.Microseconds()) / 1000}
+		c := checkedCase{Name: r.Case.Name, Group: r.Case.Group, Rule: r.Case.Rule, Outcome: r.Outcome(), Found: r.Skipped + r.Note, TookMS: float64(r.Took.Microseconds()) / 1000}
 		switch c.Outcome {
 		case "failed":
 			p.Failed++
@@ -221,6 +229,10 @@ func (p checkedPlugin) print(w io.Writer) {
 		switch c.Outcome {
 		case "failed":
 			fmt.Fprintf(w, "          found:      %s\n          what to do: %s\n", oneLine(c.Found), c.Advice)
+		case "passed":
+			if c.Found != "" {
+				fmt.Fprintf(w, "          measured:   %s\n", oneLine(c.Found))
+			}
 		case "skipped":
 			fmt.Fprintf(w, "          because:    %s\n", oneLine(c.Found))
 		}
