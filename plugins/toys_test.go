@@ -22,6 +22,7 @@ import (
 const hostEnv = "KEPOSS_TEST_HOST"
 
 func TestMain(m *testing.M) {
+	mainIfHostile()
 	plugins.MainIfPlugin(registry)
 	if os.Getenv(hostEnv) != "" {
 		hostAndWait()
