@@ -200,6 +200,25 @@ type sealState struct {
 	PID      int    `json:"pid,omitempty"`
 	Backend  string `json:"backend,omitempty"`
 	Identity string `json:"identity_key,omitempty"` // PEM
+
+	Level     int    `json:"level,omitempty"`          // as configured here
+	Protected string `json:"host_protected,omitempty"` // who vouches for the host
+}
+
+// claim adds what this machine's configuration says of the level.
+func (e *Env) claim(s *sealState) {
+	if f, err := e.serverFolder(); err == nil {
+		s.Level, s.Protected, _ = f.Claim("ss-cc status") // none on a machine that only administers
+	}
+}
+
+func (s sealState) printClaim(w io.Writer) {
+	if s.Level != 0 {
+		fmt.Fprintf(w, "level    %d\n", s.Level)
+	}
+	if s.Protected != "" {
+		fmt.Fprintf(w, "host     physically protected, says %s\n", s.Protected)
+	}
 }
 
 func ssccUnseal(e *Env) *cobra.Command {
@@ -295,8 +314,12 @@ func (e *Env) reportStopped() error {
 	if err != nil {
 		return err
 	}
-	return e.Report(sealState{State: "OFF", Realm: r.Realm.String(), Identity: r.Identity}, func(w io.Writer) {
-		fmt.Fprintf(w, "state    OFF\nrealm    %s\nnext     `keposs ss-cc serve`\n", r.Realm)
+	out := sealState{State: "OFF", Realm: r.Realm.String(), Identity: r.Identity}
+	e.claim(&out)
+	return e.Report(out, func(w io.Writer) {
+		fmt.Fprintf(w, "state    OFF\nrealm    %s\n", r.Realm)
+		out.printClaim(w)
+		fmt.Fprintln(w, "next     `keposs ss-cc serve`")
 	})
 }
 
