@@ -134,7 +134,7 @@ func TestListening(t *testing.T) {
 		if _, _, err := f.Find("test"); core.CodeOf(err) != core.Unavailable {
 			t.Errorf("not running: %v", err)
 		}
-		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}); err != nil {
+		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}, &settled{}); err != nil {
 			t.Fatal(err)
 		}
 		l, ca, err := f.Find("test")
