@@ -182,6 +182,8 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		Step:     o.Step,
 		Progress: o.Events,
 		OPRF:     mstcc.NewOPRF(),
+
+		SelfTests: imageTests(),
 	}
 	if cfg.Profile == (Profile{}) {
 		cfg.Profile = DefaultProfile()

@@ -13,6 +13,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/plugins/image"
 )
 
 // homes names the setting that says where a backend's files lie, and what Serve
@@ -52,7 +53,7 @@ func (f Folder) openStore(ctx context.Context, c *Config, log *slog.Logger, verb
 		},
 	})}
 	err := func() (err error) {
-		if s.Backend, err = s.plugins.Backend(ctx, plugins.Builtin(plugins.KindBackend, c.Backend.Name)); err != nil {
+		if s.Backend, err = s.plugins.Backend(ctx, image.Entry(plugins.KindBackend, c.Backend.Name)); err != nil {
 			return err
 		}
 		settings, err := f.settings(ctx, c, s.Backend)
