@@ -141,6 +141,13 @@ func started[T any](ctx context.Context, h *processes, have map[string]T, name s
 
 var _ host = (*processes)(nil)
 
+// signedImage says that this program runs from the vendor's image; its
+// self-test says whether that is still so.
+func signedImage() bool {
+	c, err := image.Running()
+	return err == nil && c != nil
+}
+
 // imageTests are the integrity tests of the signed image this program belongs
 // to; none for a program that is no release.
 func imageTests() (out []mstcc.SelfTestCase) {

@@ -10,3 +10,6 @@ func openHost(Options) (host, error) { return newInProcess(false), nil }
 
 // imageTests: a signed image of the app is the platform's own to check.
 func imageTests() []mstcc.SelfTestCase { return nil }
+
+// signedImage: likewise.
+func signedImage() bool { return false }

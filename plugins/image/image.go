@@ -92,7 +92,11 @@ func program(m *catalog.Manifest) (catalog.File, error) {
 // Verify measures every file of the image in dir. Integrity names the first
 // that is not what was signed, is missing, or is there and not listed.
 // req: K-8.2-01, K-11-01, K-17.6-L2, G-7.5-01, G-7.5-02
-func Verify(dir string, key sm.PublicKey) (*catalog.Catalog, error) {
+func Verify(dir string, key sm.PublicKey) (*catalog.Catalog, error) { return verify(dir, key, true) }
+
+// verify leaves the program's file to another test where withCore is false: it is
+// by far the largest.
+func verify(dir string, key sm.PublicKey, withCore bool) (*catalog.Catalog, error) {
 	c, err := Open(dir, key)
 	if err != nil {
 		return nil, err
@@ -101,6 +105,9 @@ func Verify(dir string, key sm.PublicKey) (*catalog.Catalog, error) {
 	for _, p := range c.Manifest.Plugins {
 		for _, want := range p.Files {
 			listed[want.Path] = true
+			if p.Kind == catalog.KindCore && !withCore {
+				continue
+			}
 			got, err := catalog.Measure(dir, p.Kind, p.Name, p.Version, want.Path)
 			if err != nil {
 				return nil, core.Errorf(core.Integrity, op, "%s: %w", want.Path, err)
@@ -179,18 +186,17 @@ func Tests() []Test {
 	if !ok {
 		return nil
 	}
-	open := func() (*catalog.Catalog, string, error) {
+	open := func() (*catalog.Catalog, error) {
 		dir, err := folder()
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		c, err := Open(dir, key)
-		return c, dir, err
+		return Open(dir, key)
 	}
 	return []Test{
-		{"image-manifest", func() error { _, _, err := open(); return err }},
+		{"image-manifest", func() error { _, err := open(); return err }},
 		{"image-core", func() error {
-			c, _, err := open()
+			c, err := open()
 			if err != nil {
 				return err
 			}
@@ -205,9 +211,9 @@ func Tests() []Test {
 			return err
 		}},
 		{"image-files", func() error {
-			_, dir, err := open()
+			dir, err := folder()
 			if err == nil {
-				_, err = Verify(dir, key)
+				_, err = verify(dir, key, false)
 			}
 			return err
 		}},

@@ -18,6 +18,7 @@ func folder(t testing.TB, config string) Folder {
 	return f
 }
 
+// req: K-12.1-L2c
 func TestConfigIsStrict(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -36,6 +37,10 @@ func TestConfigIsStrict(t *testing.T) {
 		{"host with port", "version = 1\nhosts = [\"a:1\"]", core.Usage, "without a port"},
 		{"level", "version = 1\nlog = \"loud\"", core.Usage, "debug, info, warn or error"},
 		{"drain", "version = 1\ndrain = \"soon\"", core.Usage, "duration"},
+		{"level 2", "version = 1\nlevel = 2\nhost_protected = \"R. Roe, 2026-02-03\"", core.Unknown, ""},
+		{"level 2 without a word on the host", "version = 1\nlevel = 2", core.Policy, "checklist of docs/admin-guide.md"},
+		{"level 3", "version = 1\nlevel = 3", core.Usage, "want 1 or 2"},
+		{"two lines of protection", "version = 1\nhost_protected = \"a\\nb\"", core.Usage, "one line"},
 		{"drain without end", "version = 1\ndrain = \"25h\"", core.Usage, "duration"},
 	} {
 		_, err := folder(t, c.text).loadConfig("test")
@@ -129,7 +134,7 @@ func TestListening(t *testing.T) {
 		if _, _, err := f.Find("test"); core.CodeOf(err) != core.Unavailable {
 			t.Errorf("not running: %v", err)
 		}
-		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}); err != nil {
+		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}, &settled{}); err != nil {
 			t.Fatal(err)
 		}
 		l, ca, err := f.Find("test")

@@ -22,7 +22,7 @@ type ServeOptions struct {
 	Log      string // level; "" = as configured
 	Metrics  string // address:port of /metrics, /livez, /readyz; "" = as configured
 	Getenv   func(string) string
-	Reload   <-chan os.Signal // configuration and certificate are read again; nil = never
+	Reload   <-chan os.Signal // configuration, certificate and the backend's pinned plugin are read again; nil = never
 	Password *secret.Buffer   // lent; opens the root key at once; nil = start SEALED
 	Key      *secret.Buffer   // lent; content of a key file that opens the root key at once; nil = none
 	Stderr   io.Writer        // structured log lines
@@ -142,8 +142,9 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 		_ = l.Close()
 		return err
 	}
+	now.store = st
 	ready := Ready{l.Addr().String(), os.Getpid(), c.Backend.Name, st.pid(), string(s.State())}
-	if err := f.writeListening(ready, c); err != nil {
+	if err := f.writeListening(ready, c, now); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -162,7 +163,10 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 			}
 			return core.Errorf(core.Unavailable, op, "%w", err)
 		case <-o.Reload:
-			now.reload()
+			now.reload(ctx)
+			if err := f.writeListening(ready, c, now); err != nil {
+				log.Error("listening.json", "error", err.Error())
+			}
 		case <-ctx.Done():
 			running = false
 		}
