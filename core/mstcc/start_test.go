@@ -10,6 +10,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
+	"github.com/keposs/keposs/core/mstcc/probes"
 )
 
 // One failed test of a start leaves ERROR with its name: nothing is asked,
@@ -76,8 +77,8 @@ func TestInitialiseStopsBeforeAKeyIsMade(t *testing.T) {
 			cfg.SelfTests = []mstcc.SelfTestCase{{Name: "planted", Run: func(context.Context) error { return errors.New("broken") }}}
 		}, core.Integrity, mstcc.Error, 0},
 		{"probe", func(_ *terminal, cfg *mstcc.Config, _ *int) {
-			cfg.Probe = func(context.Context, uint32) error {
-				return core.Errorf(core.Environment, "probe", "the terminal is rooted")
+			cfg.Probes = func(context.Context, uint32, bool) []probes.Finding {
+				return []probes.Finding{{ID: "P-04", Class: probes.Root, Verdict: probes.Bad, Mandatory: true}}
 			}
 		}, core.Environment, mstcc.Init, 0},
 		{"no connection", func(_ *terminal, cfg *mstcc.Config, n *int) {

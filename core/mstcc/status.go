@@ -10,6 +10,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mf"
+	"github.com/keposs/keposs/core/mstcc/probes"
 	"github.com/keposs/keposs/core/protocol"
 )
 
@@ -31,6 +32,7 @@ type Status struct {
 	ServerErr  error                  // why Server is nil
 	OwnPending int                    // tries of ours not yet confirmed
 	Foreign    []protocol.HeldTry
+	Probes     []probes.Finding // the environment now, by a quick look
 }
 
 // Status reports the local state and, if online, SS-CC's view, which may lift
@@ -43,6 +45,7 @@ func (m *Module) Status(ctx context.Context, online bool) (Status, error) {
 		return Status{}, core.Errorf(core.State, "mstcc: status", "the module is closed: open it again")
 	}
 	st := Status{State: m.machine.State(), Profile: m.profile, Used: m.tries.used, Alarm: m.tries.alarm, OwnPending: len(m.tries.own)}
+	st.Probes, _ = m.environment(ctx, true)
 	if m.trust == nil {
 		return st, nil
 	}
