@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
 	hclog "github.com/hashicorp/go-hclog"
 
@@ -82,12 +83,14 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		return err
 	}
 	m := newMetrics()
-	st, err := f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
-	if err != nil {
+	k := &keeper{folder: f, log: now.log, open: func(ctx context.Context, c *Config) (*store, error) {
+		return f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
+	}}
+	if err := k.begin(ctx, op, c); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := f.newCore(c, st, now.log, m.observe(now.log))
+	defer func() { err = errors.Join(err, k.close()) }()
+	s, err := f.newCore(c, k.live, now.log, m.observe(now.log))
 	if err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		}
 		defer stop()
 	}
-	return f.listen(ctx, c, o, s, st, now)
+	return f.listen(ctx, c, o, s, k, now)
 }
 
 // begin runs the self-tests and opens the root key where it was given.
@@ -125,7 +128,7 @@ func (f Folder) begin(ctx context.Context, s *sscc.Server, o ServeOptions) error
 }
 
 // listen serves peers until ctx ends.
-func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, st *store, now *settled) error {
+func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, k *keeper, now *settled) error {
 	const op = "ss-cc serve"
 	log := now.log
 	t, err := f.tls(op)
@@ -142,7 +145,7 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 		_ = l.Close()
 		return err
 	}
-	ready := Ready{l.Addr().String(), os.Getpid(), c.Backend.Name, st.pid(), string(s.State())}
+	ready := Ready{l.Addr().String(), os.Getpid(), c.Backend.Name, k.pid(), string(s.State())}
 	if err := f.writeListening(ready, c); err != nil {
 		_ = l.Close()
 		return err
@@ -154,8 +157,18 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if o.Ready != nil {
 		o.Ready(ready)
 	}
+	k.moved = func(name string) {
+		ready.Backend, ready.BackendID = name, k.pid()
+		if err := f.writeListening(ready, c); err != nil {
+			log.Warn("listening.json", "error", err.Error())
+		}
+	}
+	look := time.NewTicker(orderEvery)
+	defer look.Stop()
 	for running := true; running; {
 		select {
+		case <-look.C:
+			k.obey(ctx)
 		case err := <-ended:
 			if err == nil {
 				err = errors.New("the listener ended")
@@ -167,6 +180,7 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 			running = false
 		}
 	}
+	k.wait()
 	log.Info("draining", "at_most", c.Drain)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.drain())
 	defer cancel()
