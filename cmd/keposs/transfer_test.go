@@ -98,12 +98,7 @@ func TestStoreMoves(t *testing.T) {
 // command run again ends it, and no counter is lower than before.
 func TestMigrateKilled(t *testing.T) {
 	testenv.NeedLevel(t, 1)
-	bin := filepath.Join(t.TempDir(), "keposs")
-	build := exec.Command("go", "build", "-tags", "keposs_crash", "-o", bin, "./cmd/keposs")
-	build.Dir = testenv.Root()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	bin := crashBinary(t)
 	for _, live := range []bool{false, true} {
 		for _, point := range []string{"migrate.copied", "migrate.whole", "migrate.announced"} {
 			if live && point == "migrate.announced" {
@@ -151,5 +146,48 @@ func TestMigrateKilled(t *testing.T) {
 			s.must(t, x.sign("answers"))
 			s.stop(t)
 		}
+	}
+}
+
+// crashBinary is a keposs that can be told to die.
+func crashBinary(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "keposs")
+	build := exec.Command("go", "build", "-tags", "keposs_crash", "-o", bin, "./cmd/keposs")
+	build.Dir = testenv.Root()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
+
+// kill -9 of SS-CC while it rotates its keys: terminals sign before the rotation
+// is ended, the same command ends it, and nothing of the old keys is left.
+// req: K-10.1-02
+func TestRotateKilled(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	s := newSite(t, crashBinary(t), "warn")
+	x := s.terminal(t)
+	s.must(t, x.init("9"))
+	for _, point := range []string{"rotate.ring", "rotate.rewrapped"} {
+		s.restart(t, "KEPOSS_CRASH_AT="+point)
+		if r := s.run(t, run{dir: s.dir, args: []string{"admin", "rotate"}}); r.status != 6 {
+			t.Fatalf("%s: %s", point, r)
+		}
+		s.restart(t)
+		s.must(t, x.sign("answers"))
+		var st struct {
+			Gens int `json:"key_generations"`
+		}
+		if s.object(t, &st, run{dir: s.dir, args: []string{"admin", "status"}}); st.Gens != 2 {
+			t.Fatalf("%s: %d generations after the kill", point, st.Gens)
+		}
+		var rotated struct {
+			Old int `json:"old_generations"`
+		}
+		if s.object(t, &rotated, run{dir: s.dir, args: []string{"admin", "rotate"}}); rotated.Old != 0 {
+			t.Fatalf("%s: %d old generations left", point, rotated.Old)
+		}
+		s.must(t, x.sign("answers"))
 	}
 }

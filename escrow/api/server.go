@@ -46,6 +46,10 @@ type ServerConfig struct {
 	TLS    *tls.Config   // of ServerTLS, or the operator's own with TLS 1.3
 	Logger *slog.Logger  // nil = silent; sees methods, codes and times, never content
 	Drain  time.Duration // 0 = DefaultDrain
+	// AddressRate bounds the calls a second of one address; 0 = DefaultAddressRate.
+	AddressRate float64
+	// Observe hears of every finished call with its code (Unknown = success).
+	Observe func(method string, code core.Code, took time.Duration)
 }
 
 // A Server serves one SS-CC over gRPC. No other path exists: no reflection, no
@@ -54,6 +58,8 @@ type Server struct {
 	core  *sscc.Server
 	log   *slog.Logger
 	drain time.Duration
+	from  *addresses
+	heard func(method string, code core.Code, took time.Duration)
 	grpc  *grpc.Server
 	stop  chan struct{} // closed once by Shutdown
 }
@@ -67,10 +73,13 @@ func NewServer(c ServerConfig) (*Server, error) {
 	if c.TLS.MinVersion < tls.VersionTLS13 {
 		return nil, core.Errorf(core.Usage, op, "want TLS 1.3 as the lowest version")
 	}
+	if c.AddressRate < 0 {
+		return nil, core.Errorf(core.Usage, op, "a rate of %g calls a second, want more than 0", c.AddressRate)
+	}
 	if len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
 		return nil, core.Errorf(core.Usage, op, "want a certificate")
 	}
-	s := &Server{core: c.Core, log: c.Logger, drain: c.Drain, stop: make(chan struct{})}
+	s := &Server{core: c.Core, log: c.Logger, drain: c.Drain, from: newAddresses(c.AddressRate), heard: c.Observe, stop: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -163,6 +172,9 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
+	if err := s.from.take(ctx); err != nil {
+		return nil, err
+	}
 	return h(ctx, req)
 }
 
@@ -176,6 +188,9 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
+	if err := s.from.take(ss.Context()); err != nil {
+		return err
+	}
 	return h(srv, ss)
 }
 
@@ -190,6 +205,9 @@ func (s *Server) panicked(method string) error {
 // error, with its cause, which stays on this side.
 func (s *Server) note(method string, err error, took time.Duration) {
 	code := core.CodeOf(err)
+	if s.heard != nil {
+		s.heard(method, code, took)
+	}
 	switch code {
 	case core.Unknown:
 		s.log.Debug("call", "method", method, "took", took)

@@ -24,7 +24,8 @@ type keeper struct {
 	folder Folder
 	log    *slog.Logger
 	open   func(context.Context, *Config) (*store, error)
-	moved  func(name string) // hears of the new backend
+	moved  func(name string)                                       // hears of the new backend
+	heard  func(method string, code core.Code, took time.Duration) // of every call from outside
 
 	live   *transfer.Live
 	moving sync.WaitGroup

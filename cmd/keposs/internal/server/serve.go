@@ -83,7 +83,7 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		return err
 	}
 	m := newMetrics()
-	k := &keeper{folder: f, log: now.log, open: func(ctx context.Context, c *Config) (*store, error) {
+	k := &keeper{folder: f, log: now.log, heard: m.call, open: func(ctx context.Context, c *Config) (*store, error) {
 		return f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
 	}}
 	if err := k.begin(ctx, op, c); err != nil {
@@ -140,7 +140,7 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if err != nil {
 		return core.Errorf(core.Environment, op, "listen on %s: %w", c.Listen, err)
 	}
-	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: now.outer(), Logger: log, Drain: c.drain()})
+	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: now.outer(), Logger: log, Drain: c.drain(), AddressRate: c.Limits.Address, Observe: k.heard})
 	if err != nil {
 		_ = l.Close()
 		return err
