@@ -212,6 +212,7 @@ func (s *Server) Resume(_ context.Context, ticket []byte) (peer protocol.Peer, k
 	err = s.holding(func(k *keyring) error {
 		plain, err := k.open(kindSession, k.sessionKey(), 1, ticket)
 		if err != nil {
+			s.noteEnded(k, "session", protocol.Peer{})
 			return ended
 		}
 		defer secret.Zero(plain)
@@ -219,6 +220,7 @@ func (s *Server) Resume(_ context.Context, ticket []byte) (peer protocol.Peer, k
 			return ended
 		}
 		if expires <= s.now().Unix() {
+			s.noteEnded(k, "session", peer)
 			keys.Wipe()
 			return ended
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"path"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/experimental"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/sscc"
@@ -36,6 +38,10 @@ const (
 	pingTimeout     = 20 * time.Second
 	peerPingAtLeast = 15 * time.Second
 )
+
+// maxRead is where gRPC cuts a message off. Up to there what is too large gets a
+// refusal that says so and is written down.
+const maxRead = 4 * maxRequest
 
 // DefaultDrain is how long Shutdown waits for calls under way.
 const DefaultDrain = 10 * time.Second
@@ -88,7 +94,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(c.TLS.Clone())),
-		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxRecvMsgSize(maxRead), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleLimit, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPingAtLeast, PermitWithoutStream: true}),
@@ -172,10 +178,25 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
-	if err := s.from.take(ctx); err != nil {
+	if err := s.admit(ctx, req, info.FullMethod); err != nil {
 		return nil, err
 	}
 	return h(ctx, req)
+}
+
+// admit refuses a call that is too large or comes too often, before anything of
+// it is read, and has it written down.
+func (s *Server) admit(ctx context.Context, req any, method string) error {
+	err := s.from.take(ctx)
+	if m, ok := req.(proto.Message); ok && err == nil {
+		if n := proto.Size(m); n > maxRequest {
+			err = core.Errorf(core.TooLarge, "ss-cc", "a request of %d bytes, at most %d", n, maxRequest)
+		}
+	}
+	if err != nil {
+		s.core.NoteRefusal(path.Base(method), core.CodeOf(err))
+	}
+	return err
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) (err error) {
@@ -188,7 +209,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
-	if err := s.from.take(ss.Context()); err != nil {
+	if err := s.admit(ss.Context(), nil, info.FullMethod); err != nil {
 		return err
 	}
 	return h(srv, ss)
