@@ -6,7 +6,7 @@ import (
 	"github.com/keposs/keposs/core/sm"
 )
 
-// req: K-16-05, G-7.10-04
+// req: K-16-05, G-7.10-04, K-6.1-03, K-6.2-01, K-8.1-01, K-16-00
 func TestKnownAnswers(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range sm.KATs() {

@@ -76,7 +76,7 @@ func (s *Server) strong(password, again *secret.Buffer) error {
 // session; on a sealed SS-CC it also unwraps the keys, and Logout then starts
 // serving. Wrong passwords are counted durably across replicas: Auth, then
 // Locked with the time to wait.
-// req: K-10.3-01, G-7.4-05, S-08..S-11
+// req: K-10.3-01, G-7.4-05, S-08, S-09, S-10, S-11
 func (s *Server) Login(ctx context.Context, password *secret.Buffer) (Token, error) {
 	return s.login(ctx, SlotPassword, password)
 }
