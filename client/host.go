@@ -15,7 +15,7 @@ const DefaultKDF = "pbkdf2sm3"
 // no secret.
 type PluginEvent struct {
 	Kind, Name string
-	What       string // "started", "crashed", "start failed", "circuit open", "closed"
+	What       string // "started", "reloaded", "crashed", "start failed", "circuit open", "closed"
 	PID        int
 	Err        error // of a failed start or a crash
 }
@@ -25,6 +25,8 @@ type host interface {
 	// source and kdf return the one of a name and whether its image is approved.
 	source(ctx context.Context, name string) (core.Source, bool, error)
 	kdf(ctx context.Context, name string) (core.KDF, bool, error)
+	// reload takes over the versions that are pinned now and names them.
+	reload(ctx context.Context) ([]string, error)
 	// close ends what was started and waits for it.
 	close() error
 }
@@ -33,37 +35,42 @@ type host interface {
 // They are part of its image; without a signed manifest of that image none is
 // approved.
 type inProcess struct {
-	mu      sync.Mutex
-	sources map[string]core.Source
-	kdfs    map[string]core.KDF
+	mu       sync.Mutex
+	approved bool // the program is part of a signed image
+	sources  map[string]core.Source
+	kdfs     map[string]core.KDF
 }
 
-func newInProcess() *inProcess {
-	return &inProcess{sources: map[string]core.Source{}, kdfs: map[string]core.KDF{}}
+func newInProcess(approved bool) *inProcess {
+	return &inProcess{approved: approved, sources: map[string]core.Source{}, kdfs: map[string]core.KDF{}}
 }
 
 func (h *inProcess) source(_ context.Context, name string) (core.Source, bool, error) {
-	return kept(&h.mu, h.sources, name, builtin.Source)
+	s, err := kept(&h.mu, h.sources, name, builtin.Source)
+	return s, h.approved && err == nil, err
 }
 
 func (h *inProcess) kdf(_ context.Context, name string) (core.KDF, bool, error) {
-	return kept(&h.mu, h.kdfs, name, builtin.KDF)
+	k, err := kept(&h.mu, h.kdfs, name, builtin.KDF)
+	return k, h.approved && err == nil, err
 }
+
+func (h *inProcess) reload(context.Context) ([]string, error) { return nil, nil }
 
 func (h *inProcess) close() error { return nil }
 
 // kept returns the value of name, making it at first use.
-func kept[T any](mu *sync.Mutex, have map[string]T, name string, make func(string) (T, error)) (T, bool, error) {
+func kept[T any](mu *sync.Mutex, have map[string]T, name string, make func(string) (T, error)) (T, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	if v, ok := have[name]; ok {
-		return v, false, nil
+		return v, nil
 	}
 	v, err := make(name)
 	if err == nil {
 		have[name] = v
 	}
-	return v, false, err
+	return v, err
 }
 
 var _ host = (*inProcess)(nil)

@@ -55,7 +55,7 @@ func (m *Module) enrolGeneration(ctx context.Context, req InitRequest, mode prot
 	if err != nil {
 		return nil, err
 	}
-	g.approved = ok
+	g.approved = ok && approvedFunction(ctx, slow)
 	if err := slow.Validate(req.KDF, core.Limits{}); err != nil {
 		return nil, err
 	}
@@ -67,6 +67,9 @@ func (m *Module) enrolGeneration(ctx context.Context, req InitRequest, mode prot
 	for i, s := range srcs {
 		specs[i] = mf.FactorSpec{Label: s.label, Source: s.name, Kind: s.info.Kind}
 		g.approved = g.approved && s.approved
+	}
+	if err := m.profile.space(g.approved); err != nil {
+		return nil, err
 	}
 	root := req.Root
 	if root == mf.RootUnknown {

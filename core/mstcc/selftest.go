@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/oprf"
 	"github.com/keposs/keposs/core/sm"
 )
 
@@ -12,10 +13,11 @@ type TestResult struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	Err  string `json:"error,omitempty"`
+	Note string `json:"note,omitempty"` // of a probe that is not plainly ok
 }
 
-// runSelfTests runs the known answers of core/sm, then the injected tests, and
-// stops at the first failure: one failed test blocks everything (G-7.2-04).
+// runSelfTests runs the tests of core/sm and core/oprf, then the injected ones,
+// and stops at the first failure: one failed test blocks everything (G-7.2-04).
 // req: K-16-01, K-16-02, K-16-03, K-16-05, G-7.10-01, G-7.10-03, G-7.10-04
 func (m *Module) runSelfTests(ctx context.Context) ([]TestResult, error) {
 	var out []TestResult
@@ -29,7 +31,7 @@ func (m *Module) runSelfTests(ctx context.Context) ([]TestResult, error) {
 		out = append(out, r)
 		return err
 	}
-	for _, k := range sm.KATs() {
+	for _, k := range append(sm.SelfTests(), oprf.SelfTest()) {
 		if err := run(k.Name, k.Run); err != nil {
 			return out, err
 		}
@@ -58,7 +60,7 @@ func (m *Module) SelfTest(ctx context.Context) ([]TestResult, error) {
 		}
 	case Factory, Init, Locked:
 		// Nothing is served here; the tests may run and report without a change of state.
-		out, err := m.runSelfTests(ctx)
+		out, err := m.tests(ctx)
 		if err != nil && m.machine.State() != Factory {
 			_ = m.machine.Fire(EvHardFault, GuardNone)
 		}
@@ -66,7 +68,7 @@ func (m *Module) SelfTest(ctx context.Context) ([]TestResult, error) {
 	default:
 		return nil, core.Errorf(core.State, "mstcc: self-test", "not allowed in state %s", m.machine.State())
 	}
-	out, err := m.runSelfTests(ctx)
+	out, err := m.tests(ctx)
 	if err != nil {
 		_ = m.machine.Fire(EvFail, GuardNone)
 		return out, err

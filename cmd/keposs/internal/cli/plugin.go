@@ -18,9 +18,9 @@ func pluginCommands(e *Env) []*cobra.Command {
 		Use:   "list",
 		Short: "Start every plugin once and show its kind, name, version and trust",
 		Long: `Start every plugin once and show its kind, name, version and trust. The built-in
-ones are this very program, executed again from a sealed copy; nobody has signed
-that image, so their trust is none and results are not approved. Pinned ones are
-yours (keposs plugin pin): their trust is local.`,
+ones are this very program, executed again from a sealed copy: approved in a
+signed image (keposs image build), else nobody's, with trust none and results not
+approved. Pinned ones are yours (keposs plugin pin): their trust is local.`,
 		Example: `  keposs plugin list
   keposs plugin list --json`,
 		Args: noArgs,
@@ -38,7 +38,7 @@ yours (keposs plugin pin): their trust is local.`,
 			return nil
 		},
 	}
-	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginNewCommand(e), pluginCheckCommand(e), pluginPinCommand(e), pluginUnpinCommand(e))}
+	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginNewCommand(e), pluginCheckCommand(e), pluginPinCommand(e), pluginUnpinCommand(e), pluginReloadCommand(e), pluginDoctorCommand(e), pluginDebugCommand(e))}
 }
 
 // pluginList is what `keposs plugin list --json` prints.

@@ -44,6 +44,9 @@ func (f Folder) Offline(ctx context.Context, op string, login Login, do func(con
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	if err := f.moved(ctx, op, st.Backend); err != nil {
+		return err
+	}
 	s, err := f.newCore(c, st, quiet, nil)
 	if err != nil {
 		return err
@@ -59,6 +62,9 @@ func (f Folder) Offline(ctx context.Context, op string, login Login, do func(con
 	defer secret.Zero(tok[:])
 	if err := do(ctx, s, tok); err != nil {
 		return err
+	}
+	if s.State() == sscc.EOL {
+		return nil // decommissioned: there is no session to end
 	}
 	return s.Logout(ctx, tok)
 }
