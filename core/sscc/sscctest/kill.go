@@ -219,7 +219,7 @@ func (h *hasty) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 		out[i].Version = m.Expect + 1
 	}
 	h.late.Go(func() {
-		time.Sleep(4 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 		_, _ = h.Backend.CommitMany(context.WithoutCancel(ctx), ms)
 	})
 	return out, nil
