@@ -61,7 +61,10 @@ func TestExamplesPass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := map[string]map[string]string{"sensor-python": {"folder": filepath.Join(example("sensor-python"), "captures")}}
+	config := map[string]map[string]string{
+		"sensor-python": {"folder": filepath.Join(example("sensor-python"), "captures")},
+		"sensor-cpp":    {"file": filepath.Join(example("sensor-cpp"), "captures.f32")},
+	}
 	for _, d := range list {
 		dir := d.Name()
 		if !d.IsDir() || slices.Contains(noPlugin, dir) {
@@ -71,7 +74,10 @@ func TestExamplesPass(t *testing.T) {
 			if strings.HasSuffix(dir, "-python") && exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run() != nil {
 				t.Skip("no /usr/bin/python3 with grpc, protobuf and cryptography here")
 			}
-			if _, err := os.Stat(filepath.Join(example(dir), "main.go")); err == nil {
+			if strings.HasSuffix(dir, "-cpp") && exec.Command("pkg-config", "--exists", "grpc++", "openssl").Run() != nil {
+				t.Skip("no gRPC for C++ and OpenSSL here")
+			}
+			if !strings.HasSuffix(dir, "-python") { // its language is compiled
 				if _, err := check.Executable(example(dir)); err != nil {
 					t.Cleanup(func() { _ = exec.Command("make", "-C", example(dir), "clean").Run() })
 				}
