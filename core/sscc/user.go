@@ -187,7 +187,7 @@ func (s *Server) openUser(k *keyring, r core.Record) (*user, error) {
 	if r.Version == 0 {
 		return u, nil
 	}
-	plain, err := k.open(kindUserHot, r.Key, uint64(r.Version), r.Hot)
+	plain, err := k.openHot(kindUserHot, r)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +308,8 @@ func (s *Server) storeUser(ctx context.Context, k *keyring, u *user, b *blob) er
 		}
 		u.hot.blobSum = sm.SM3(m.Blob)
 	}
-	if m.Hot, err = k.seal(s.cfg.Rand, kindUserHot, u.key, uint64(u.version)+1, u.hot.marshal()); err != nil {
+	plain := u.hot.marshal()
+	if m.Hot, err = k.seal(s.cfg.Rand, kindUserHot, u.key, uint64(u.version)+1, plain); err != nil {
 		return err
 	}
 	v, err := s.store.put(ctx, m)
@@ -319,5 +320,6 @@ func (s *Server) storeUser(ctx context.Context, k *keyring, u *user, b *blob) er
 		return core.Errorf(core.Corrupt, "sscc: store", "a user's record jumped to version %d", v)
 	}
 	u.version = v
+	k.frames.put(u.key, v, m.Hot, plain)
 	return nil
 }

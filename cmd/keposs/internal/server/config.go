@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/BurntSushi/toml"
 
@@ -23,6 +24,11 @@ type Config struct {
 	Drain   string   `toml:"drain"`      // how long requests under way may take at the end
 	Metrics string   `toml:"metrics"`    // address:port of /metrics, /livez, /readyz; "" = none
 	Head    string   `toml:"audit_head"` // file that keeps the head of the audit log outside the backend; "" = in the folder
+	// Level is the security level claimed, 1 or 2. Level 2 wants the operator's
+	// word that the host is physically protected: who says so, in Protected.
+	Level     int    `toml:"level"`
+	Protected string `toml:"host_protected"`
+
 	// FailClosed lets no answer leave before its audit event is durable.
 	FailClosed bool   `toml:"audit_fail_closed"`
 	Limits     Limits `toml:"limits"`
@@ -68,12 +74,28 @@ func (c *Config) fill() {
 	if c.Drain == "" {
 		c.Drain = DefaultDrain.String()
 	}
+	if c.Level == 0 {
+		c.Level = 1
+	}
 	if c.Backend.Name == "" {
 		c.Backend.Name = "badger"
 	}
 }
 
+// maxProtected bounds host_protected, which status prints.
+const maxProtected = 200
+
+// Claim is the level configured and who vouches for the host's protection.
+func (f Folder) Claim(op string) (level int, protected string, err error) {
+	c, err := f.loadConfig(op)
+	if err != nil {
+		return 0, "", err
+	}
+	return c.Level, c.Protected, nil
+}
+
 // check refuses what no start could make good.
+// req: K-12.1-L2c
 func (c *Config) check() error {
 	const op = "ss-cc: configuration"
 	if c.Version != 1 {
@@ -89,6 +111,15 @@ func (c *Config) check() error {
 		if h == "" || strings.ContainsAny(h, " /:") && net.ParseIP(h) == nil {
 			return core.Errorf(core.Usage, op, "host %q: want a name or an address without a port", h)
 		}
+	}
+	if c.Level != 1 && c.Level != 2 {
+		return core.Errorf(core.Usage, op, "level %d, want 1 or 2", c.Level)
+	}
+	if len(c.Protected) > maxProtected || strings.ContainsFunc(c.Protected, unicode.IsControl) {
+		return core.Errorf(core.Usage, op, "host_protected: want one line of at most %d bytes", maxProtected)
+	}
+	if c.Level == 2 && c.Protected == "" {
+		return core.Errorf(core.Policy, op, "level 2 wants the host physically protected: go through the checklist of docs/admin-guide.md, then say in host_protected who did and when")
 	}
 	if _, err := logLevel(c.Log); err != nil {
 		return err

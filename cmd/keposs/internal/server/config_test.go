@@ -18,6 +18,7 @@ func folder(t testing.TB, config string) Folder {
 	return f
 }
 
+// req: K-12.1-L2c
 func TestConfigIsStrict(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -40,6 +41,10 @@ func TestConfigIsStrict(t *testing.T) {
 		{"rate that is none", "version = 1\n[limits]\naddress_rate = nan", core.Usage, "address_rate"},
 		{"tries out of bounds", "version = 1\n[limits]\ntries_per_minute = 256", core.Invalid, "config.toml"},
 		{"misspelt limit", "version = 1\n[limits]\napp_rat = 1", core.Invalid, "app_rat"},
+		{"level 2", "version = 1\nlevel = 2\nhost_protected = \"R. Roe, 2026-02-03\"", core.Unknown, ""},
+		{"level 2 without a word on the host", "version = 1\nlevel = 2", core.Policy, "checklist of docs/admin-guide.md"},
+		{"level 3", "version = 1\nlevel = 3", core.Usage, "want 1 or 2"},
+		{"two lines of protection", "version = 1\nhost_protected = \"a\\nb\"", core.Usage, "one line"},
 		{"drain without end", "version = 1\ndrain = \"25h\"", core.Usage, "duration"},
 	} {
 		_, err := folder(t, c.text).loadConfig("test")
@@ -133,7 +138,7 @@ func TestListening(t *testing.T) {
 		if _, _, err := f.Find("test"); core.CodeOf(err) != core.Unavailable {
 			t.Errorf("not running: %v", err)
 		}
-		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}); err != nil {
+		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}, &settled{}); err != nil {
 			t.Fatal(err)
 		}
 		l, ca, err := f.Find("test")

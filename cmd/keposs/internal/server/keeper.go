@@ -24,7 +24,7 @@ type keeper struct {
 	folder Folder
 	log    *slog.Logger
 	open   func(context.Context, *Config) (*store, error)
-	moved  func(name string)                                       // hears of the new backend
+	moved  chan string                                             // tells the new backend; capacity 1
 	heard  func(method string, code core.Code, took time.Duration) // of every call from outside
 
 	live   *transfer.Live
@@ -50,14 +50,29 @@ func (k *keeper) begin(ctx context.Context, op string, c *Config) error {
 	return nil
 }
 
-func (k *keeper) pid() int {
+// current is the database in use.
+func (k *keeper) current() *store {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.now.pid()
+	return k.now
+}
+
+func (k *keeper) pid() int { return k.current().pid() }
+
+// reload takes over a newly pinned plugin of the database in use; State while
+// the database moves.
+func (k *keeper) reload(ctx context.Context, c *Config) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.busy {
+		return core.Errorf(core.State, "ss-cc reload", "the database is being moved: try again afterwards")
+	}
+	return k.now.reload(ctx, c)
 }
 
 // close closes the database in use.
 func (k *keeper) close() error {
+	k.wait()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.now.Close()
@@ -139,7 +154,10 @@ func (k *keeper) move(ctx context.Context, o order) (r MigrateReport, err error)
 	was := k.now
 	k.now = into
 	k.mu.Unlock()
-	k.moved(to.Name)
+	select {
+	case k.moved <- to.Name:
+	default: // SS-CC ends
+	}
 	if err := errors.Join(err, was.Close()); err != nil { // the switch is made all the same
 		k.log.Warn("the database left behind", "error", err.Error())
 	}

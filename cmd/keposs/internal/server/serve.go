@@ -23,7 +23,7 @@ type ServeOptions struct {
 	Log      string // level; "" = as configured
 	Metrics  string // address:port of /metrics, /livez, /readyz; "" = as configured
 	Getenv   func(string) string
-	Reload   <-chan os.Signal // configuration and certificate are read again; nil = never
+	Reload   <-chan os.Signal // configuration, certificate and the backend's pinned plugin are read again; nil = never
 	Password *secret.Buffer   // lent; opens the root key at once; nil = start SEALED
 	Key      *secret.Buffer   // lent; content of a key file that opens the root key at once; nil = none
 	Stderr   io.Writer        // structured log lines
@@ -83,7 +83,7 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		return err
 	}
 	m := newMetrics()
-	k := &keeper{folder: f, log: now.log, heard: m.call, open: func(ctx context.Context, c *Config) (*store, error) {
+	k := &keeper{folder: f, log: now.log, heard: m.call, moved: make(chan string, 1), open: func(ctx context.Context, c *Config) (*store, error) {
 		return f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
 	}}
 	if err := k.begin(ctx, op, c); err != nil {
@@ -145,8 +145,9 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 		_ = l.Close()
 		return err
 	}
+	now.kept = k
 	ready := Ready{l.Addr().String(), os.Getpid(), c.Backend.Name, k.pid(), string(s.State())}
-	if err := f.writeListening(ready, c); err != nil {
+	if err := f.writeListening(ready, c, now); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -157,25 +158,27 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if o.Ready != nil {
 		o.Ready(ready)
 	}
-	k.moved = func(name string) {
-		ready.Backend, ready.BackendID = name, k.pid()
-		if err := f.writeListening(ready, c); err != nil {
-			log.Warn("listening.json", "error", err.Error())
-		}
-	}
 	look := time.NewTicker(orderEvery)
 	defer look.Stop()
 	for running := true; running; {
 		select {
 		case <-look.C:
 			k.obey(ctx)
+		case name := <-k.moved:
+			ready.Backend, ready.BackendID = name, k.pid()
+			if err := f.writeListening(ready, c, now); err != nil {
+				log.Error("listening.json", "error", err.Error())
+			}
 		case err := <-ended:
 			if err == nil {
 				err = errors.New("the listener ended")
 			}
 			return core.Errorf(core.Unavailable, op, "%w", err)
 		case <-o.Reload:
-			now.reload()
+			now.reload(ctx)
+			if err := f.writeListening(ready, c, now); err != nil {
+				log.Error("listening.json", "error", err.Error())
+			}
 		case <-ctx.Done():
 			running = false
 		}
