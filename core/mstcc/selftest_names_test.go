@@ -13,7 +13,7 @@ import (
 	"github.com/keposs/keposs/core/sm"
 )
 
-// req: K-16-05, G-7.10-03, TK-04
+// Run by TestEveryNameStopsEverything.
 func TestEveryName(t *testing.T) {
 	x, m, res := initialised(t)
 	_ = m.Close()

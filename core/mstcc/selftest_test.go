@@ -84,6 +84,7 @@ func TestOneFailedTestStopsEverything(t *testing.T) {
 
 // In a build with the tag keposs_castfail, TestEveryName does it with each test
 // of core/sm and core/oprf.
+// req: K-16-05, G-7.10-03, TK-04
 func TestEveryNameStopsEverything(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("the go tool is not installed")

@@ -28,7 +28,6 @@ type Config struct {
 	// word that the host is physically protected: who says so, in Protected.
 	Level     int    `toml:"level"`
 	Protected string `toml:"host_protected"`
-
 	// FailClosed lets no answer leave before its audit event is durable.
 	FailClosed bool   `toml:"audit_fail_closed"`
 	Limits     Limits `toml:"limits"`

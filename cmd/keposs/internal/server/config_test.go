@@ -37,14 +37,14 @@ func TestConfigIsStrict(t *testing.T) {
 		{"host with port", "version = 1\nhosts = [\"a:1\"]", core.Usage, "without a port"},
 		{"level", "version = 1\nlog = \"loud\"", core.Usage, "debug, info, warn or error"},
 		{"drain", "version = 1\ndrain = \"soon\"", core.Usage, "duration"},
-		{"rate below 0", "version = 1\n[limits]\napp_rate = -1", core.Usage, "app_rate"},
-		{"rate that is none", "version = 1\n[limits]\naddress_rate = nan", core.Usage, "address_rate"},
-		{"tries out of bounds", "version = 1\n[limits]\ntries_per_minute = 256", core.Invalid, "config.toml"},
-		{"misspelt limit", "version = 1\n[limits]\napp_rat = 1", core.Invalid, "app_rat"},
 		{"level 2", "version = 1\nlevel = 2\nhost_protected = \"R. Roe, 2026-02-03\"", core.Unknown, ""},
 		{"level 2 without a word on the host", "version = 1\nlevel = 2", core.Policy, "checklist of docs/admin-guide.md"},
 		{"level 3", "version = 1\nlevel = 3", core.Usage, "want 1 or 2"},
 		{"two lines of protection", "version = 1\nhost_protected = \"a\\nb\"", core.Usage, "one line"},
+		{"rate below 0", "version = 1\n[limits]\napp_rate = -1", core.Usage, "app_rate"},
+		{"rate that is none", "version = 1\n[limits]\naddress_rate = nan", core.Usage, "address_rate"},
+		{"tries out of bounds", "version = 1\n[limits]\ntries_per_minute = 256", core.Invalid, "config.toml"},
+		{"misspelt limit", "version = 1\n[limits]\napp_rat = 1", core.Invalid, "app_rat"},
 		{"drain without end", "version = 1\ndrain = \"25h\"", core.Usage, "duration"},
 	} {
 		_, err := folder(t, c.text).loadConfig("test")

@@ -24,7 +24,7 @@ type keeper struct {
 	folder Folder
 	log    *slog.Logger
 	open   func(context.Context, *Config) (*store, error)
-	moved  chan string                                             // tells the new backend; capacity 1
+	moved  func()                                                  // hears that another backend is in use
 	heard  func(method string, code core.Code, took time.Duration) // of every call from outside
 
 	live   *transfer.Live
@@ -50,24 +50,17 @@ func (k *keeper) begin(ctx context.Context, op string, c *Config) error {
 	return nil
 }
 
-// current is the database in use.
-func (k *keeper) current() *store {
+func (k *keeper) pid() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.now.pid()
+}
+
+// store is the database in use.
+func (k *keeper) store() *store {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.now
-}
-
-func (k *keeper) pid() int { return k.current().pid() }
-
-// reload takes over a newly pinned plugin of the database in use; State while
-// the database moves.
-func (k *keeper) reload(ctx context.Context, c *Config) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.busy {
-		return core.Errorf(core.State, "ss-cc reload", "the database is being moved: try again afterwards")
-	}
-	return k.now.reload(ctx, c)
 }
 
 // close closes the database in use.
@@ -154,10 +147,7 @@ func (k *keeper) move(ctx context.Context, o order) (r MigrateReport, err error)
 	was := k.now
 	k.now = into
 	k.mu.Unlock()
-	select {
-	case k.moved <- to.Name:
-	default: // SS-CC ends
-	}
+	k.moved()
 	if err := errors.Join(err, was.Close()); err != nil { // the switch is made all the same
 		k.log.Warn("the database left behind", "error", err.Error())
 	}

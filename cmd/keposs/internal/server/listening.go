@@ -49,8 +49,7 @@ func (f Folder) writeListening(r Ready, c *Config, now *settled) error {
 	if first := c.Hosts[0]; first != DefaultHosts[0] {
 		out.Public = net.JoinHostPort(first, port)
 	}
-	if now.kept != nil {
-		st := now.kept.current()
+	if st := now.store(); st != nil {
 		out.Plugin.Version, out.Plugin.PID, out.Plugin.Trust = st.version(), st.pid(), string(st.entry.Trust)
 	}
 	out.Reloads = now.count

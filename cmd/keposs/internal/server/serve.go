@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	hclog "github.com/hashicorp/go-hclog"
@@ -83,7 +84,7 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		return err
 	}
 	m := newMetrics()
-	k := &keeper{folder: f, log: now.log, heard: m.call, moved: make(chan string, 1), open: func(ctx context.Context, c *Config) (*store, error) {
+	k := &keeper{folder: f, log: now.log, heard: m.call, open: func(ctx context.Context, c *Config) (*store, error) {
 		return f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
 	}}
 	if err := k.begin(ctx, op, c); err != nil {
@@ -145,9 +146,18 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 		_ = l.Close()
 		return err
 	}
-	now.kept = k
-	ready := Ready{l.Addr().String(), os.Getpid(), c.Backend.Name, k.pid(), string(s.State())}
-	if err := f.writeListening(ready, c, now); err != nil {
+	now.keeper = k
+	ready := Ready{Listening: l.Addr().String(), PID: os.Getpid(), State: string(s.State())}
+	// A migration ends in a goroutine of its own, beside reloads.
+	var writing sync.Mutex
+	say := func(first func()) error {
+		writing.Lock()
+		defer writing.Unlock()
+		first()
+		ready.Backend, ready.BackendID = now.store().entry.Name, k.pid()
+		return f.writeListening(ready, c, now)
+	}
+	if err := say(func() {}); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -158,25 +168,24 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if o.Ready != nil {
 		o.Ready(ready)
 	}
+	k.moved = func() {
+		if err := say(func() {}); err != nil {
+			log.Warn("listening.json", "error", err.Error())
+		}
+	}
 	look := time.NewTicker(orderEvery)
 	defer look.Stop()
 	for running := true; running; {
 		select {
 		case <-look.C:
 			k.obey(ctx)
-		case name := <-k.moved:
-			ready.Backend, ready.BackendID = name, k.pid()
-			if err := f.writeListening(ready, c, now); err != nil {
-				log.Error("listening.json", "error", err.Error())
-			}
 		case err := <-ended:
 			if err == nil {
 				err = errors.New("the listener ended")
 			}
 			return core.Errorf(core.Unavailable, op, "%w", err)
 		case <-o.Reload:
-			now.reload(ctx)
-			if err := f.writeListening(ready, c, now); err != nil {
+			if err := say(func() { now.reload(ctx) }); err != nil {
 				log.Error("listening.json", "error", err.Error())
 			}
 		case <-ctx.Done():
