@@ -45,6 +45,9 @@ func TestRun(t *testing.T) {
 // A short measurement of each embedded backend: every figure is there, ratios
 // are those of the issue, goals stand beside them, and the report is one page.
 func TestStore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a measurement, and most of it waiting for the disk")
+	}
 	for _, name := range []string{"badger", "memory"} {
 		t.Run(name, func(t *testing.T) {
 			html := filepath.Join(t.TempDir(), "report.html")
