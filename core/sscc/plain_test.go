@@ -94,8 +94,10 @@ func TestPrivateKeysStaySealed(t *testing.T) {
 			if res.Sign == res.Enc {
 				t.Error("one pair signs and decrypts: want two")
 			}
+			r.must(m.Close()) // its Confirm is through
+			r.must(r.Close())
 			places := map[string][]byte{"what was sent": x.sent}
-			for _, rec := range r.b.m {
+			for _, rec := range r.b.snapshot().m {
 				places["SS-CC's database"] = append(append(places["SS-CC's database"], rec.Hot...), rec.Blob...)
 			}
 			r.must(filepath.WalkDir(filepath.Dir(dir), func(path string, e fs.DirEntry, err error) error {
