@@ -37,7 +37,7 @@ func biased(secrets [][]byte) (all, place float64) {
 // and different for nearly every stranger. Control: a source that answers with
 // zeros, or with a tagged secret, when the face is wrong.
 func TestNoOracle(t *testing.T) {
-	sk, err := face.NewSketcher(face.Code29)
+	sk, err := face.SketcherFor(face.Code29, face.Identity(128))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func New(o *Options) (*Source, error) {
 	}
 	s.hash = s.profile.Hash()
 	var err error
-	s.sketch, err = NewSketcher(s.kind)
+	s.sketch, err = SketcherFor(s.kind, s.profile)
 	return s, err
 }
 
@@ -153,7 +153,7 @@ func (s *Source) Configure(_ context.Context, c core.Config) error {
 	if next.enrol < 3 || next.enrol > MaxCaptures || next.recover < 1 || next.recover > 3 {
 		return core.Errorf(core.Invalid, op, "captures: want 3 to %d at enrolment and 1 to 3 at recovery", MaxCaptures)
 	}
-	sketch, err := NewSketcher(next.kind)
+	sketch, err := SketcherFor(next.kind, next.profile)
 	if err != nil {
 		return err
 	}
@@ -343,7 +343,7 @@ func (c *capture) Close() error {
 
 // TimeAnswer measures one Recover as a caller sees it, in milliseconds.
 func TimeAnswer(ctx context.Context, p *Profile, kind Code, x []float64, key *secret.Buffer, helper [HelperSize]byte) (float64, error) {
-	sk, err := NewSketcher(kind)
+	sk, err := SketcherFor(kind, p)
 	if err != nil {
 		return 0, err
 	}

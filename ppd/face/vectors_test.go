@@ -67,7 +67,7 @@ func makeVector(t *testing.T, dim int, whitened bool, code face.Code) vector {
 			p.Mu[i] /= 64
 		}
 	}
-	sk, err := face.NewSketcher(code)
+	sk, err := face.SketcherFor(code, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,29 +8,41 @@ type fingered struct {
 	finger int
 }
 
-// combine joins one hypothesis of each finger in every way, the best first, and
-// merges their candidates by chance. A finger without hypothesis leaves the
-// others to it.
-func combine(views [][][]candidate) [][]fingered {
-	joint := [][]fingered{nil}
-	for finger, hyps := range views {
-		if len(hyps) == 0 {
+// A look is one finger under one hypothesis: what it saw and what it suggests.
+type look struct {
+	sight
+	cells []candidate
+}
+
+// A joint is one look at each finger that could be aligned, and all candidates
+// by chance.
+type joint struct {
+	sights []sight
+	all    []fingered
+}
+
+// combine joins one look at each finger in every way, the best first, and merges
+// their candidates by chance. A finger without hypothesis leaves the others to it.
+func combine(views [][]look) []joint {
+	joints := []joint{{}}
+	for finger, looks := range views {
+		if len(looks) == 0 {
 			continue
 		}
-		var next [][]fingered
-		for _, before := range joint {
-			for _, cs := range hyps {
-				all := slices.Clone(before)
-				for _, c := range cs {
-					all = append(all, fingered{c, finger})
+		var next []joint
+		for _, before := range joints {
+			for _, l := range looks {
+				j := joint{append(slices.Clone(before.sights), l.sight), slices.Clone(before.all)}
+				for _, c := range l.cells {
+					j.all = append(j.all, fingered{c, finger})
 				}
-				next = append(next, all)
+				next = append(next, j)
 			}
 		}
-		joint = next
+		joints = next
 	}
-	for i := range joint {
-		slices.SortStableFunc(joint[i], func(a, b fingered) int {
+	for i := range joints {
+		slices.SortStableFunc(joints[i].all, func(a, b fingered) int {
 			switch {
 			case a.p > b.p:
 				return -1
@@ -40,8 +52,8 @@ func combine(views [][][]candidate) [][]fingered {
 			return 0
 		})
 	}
-	if len(joint) == 1 && joint[0] == nil {
+	if len(joints) == 1 && joints[0].all == nil {
 		return nil
 	}
-	return joint
+	return joints
 }

@@ -5,43 +5,44 @@ import "math"
 // Odds is what draw counts say about an attempt when the enrolled features are
 // known: the chance that Search with this work finds the secret, and the mean
 // chance of one draw to do so, were the work without bound. The second is the
-// false-accept security of another finger's print: −log2 of its mean.
+// false-accept security of another finger's print: −log2 of its mean. It leaves
+// the evidence out, as whoever attacks a readable helper does.
 //
 // A base of k−3 points opens if all its points are genuine and the prefix has k
 // genuine points; a base over n candidates costs n draws.
 func (a *Attempt) Odds(features map[uint16]bool, k, work int) (success, perDraw float64) {
-	logMiss, accidents := 0.0, 0.0
-	exact := true
+	logMiss := 0.0
+	soundness := map[int]bool{} // by hypothesis
+	ids, _ := a.cells.enrolled(a.fingers, func(e uint16) bool { return features[e] })
 	for _, p := range a.plans {
-		in, all := 0, 0
-		for i, e := range p.elems {
+		in := 0
+		for _, e := range p.elems[:p.n] {
 			if features[e] {
-				if all++; i < p.n {
-					in++
-				}
+				in++
 			}
+		}
+		if in < k {
+			continue
 		}
 		n, m := p.n, k-3
 		slice := a.slice(work)
 		bases := float64(rounds * (slice/stopEvery*(stopEvery/n) + slice%stopEvery/n))
-		accidents += bases * math.Exp(logChoose(n-m, 3)) / (1 << 32)
-		if in < k {
-			continue
-		}
-		exact = exact && all == k
 		one := math.Exp(logChoose(in, m) - logChoose(n, m))
 		perDraw += one / float64(n) / float64(len(a.plans))
+		good, known := soundness[p.hyp]
+		if !known {
+			good = sound(p.sights, ids)
+			soundness[p.hyp] = good
+		}
+		if !good {
+			continue
+		}
 		if one >= 1 {
 			one = 1 - 1e-12
 		}
 		logMiss += bases * math.Log1p(-one)
 	}
-	success = 1 - math.Exp(logMiss)
-	if exact && accidents > 0 {
-		// k points exactly look like an accident of the search; the first counts.
-		success *= (1 - math.Exp(-accidents)) / accidents
-	}
-	return success, perDraw
+	return 1 - math.Exp(logMiss), perDraw
 }
 
 // Genuine is the most enrolled features among the candidates of one hypothesis.

@@ -93,9 +93,9 @@ func (c settings) check() error {
 }
 
 // strength is what the profile may claim, rounded down from what U.are.U gave
-// (docs/fingerprint.md). One try: false accepts of prints of other fingers, for
-// two fingers the rule of three on none of 2,976. Offline: the mean chance of a
-// draw.
+// (docs/fingerprint.md). One try: for k = 9 false accepts counted before the
+// evidence rule, for 8 and 10 estimates from draw counts, for two fingers the
+// rule of three on none of 2,976. Offline: the mean chance of a draw.
 func strength(p Profile) core.Strength {
 	s := map[Profile]core.Strength{
 		{8, 1}:  {PerTry: 8_000, Offline: 28_000},
@@ -104,7 +104,7 @@ func strength(p Profile) core.Strength {
 		{12, 2}: {PerTry: 9_900, Offline: 46_000},
 		{14, 2}: {PerTry: 9_900, Offline: 52_000},
 	}[p]
-	s.Evidence = "measured: prints of other fingers on U.are.U, false accepts and draw counts (keposs lab ppd fingerprint)"
+	s.Evidence = "measured: prints of other fingers on U.are.U, false accepts counted (k = 9) or estimated from draw counts (keposs lab ppd fingerprint)"
 	return s
 }
 

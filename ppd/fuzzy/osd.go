@@ -2,15 +2,21 @@ package fuzzy
 
 import "slices"
 
-// MaxOrder bounds DecodeSoft's order.
-const MaxOrder = 4
+// MaxOrder bounds DecodeSoft's order. The fifth is partial: five errors are
+// looked for among the lastBasis least reliable basis positions only, where they
+// lie. That is 15,504 candidates instead of 118,755 for K = 29.
+const (
+	MaxOrder  = 5
+	fullOrder = 4
+	lastBasis = 20
+)
 
 // DecodeSoft returns the codeword that ordered-statistics decoding of the given
 // order finds for the received values: soft[i] > 0 leans to bit 0, < 0 to bit
 // 1, its magnitude is the reliability. It always returns a codeword.
 //
-// The number of candidates, Σ C(K, j) for j ≤ order, does not depend on the
-// values, and each costs the same: no early end tells how close the word was.
+// The number of candidates, Σ C(K, j) for j ≤ order and C(lastBasis, 5) for the
+// fifth, does not depend on the values, and each costs the same: no early end tells how close the word was.
 // Values are integers, so every platform finds the same word; their sum of
 // magnitudes must stay below 2^31.
 func (c *Code) DecodeSoft(soft *[CodeLength]int32, order int) Bits {
@@ -119,21 +125,38 @@ func (s *search) try(d Bits) {
 	}
 }
 
-// run tries every sum of at most order rows added to d.
+// run tries every sum of at most order rows added to d, and of five among the
+// last rows.
 func (s *search) run(rows []Bits, d Bits, order int) Bits {
 	s.try(d)
-	var walk func(from int, d Bits, left int)
-	walk = func(from int, d Bits, left int) {
-		for r := from; r < len(rows); r++ {
-			n := d.Xor(rows[r])
-			s.try(n)
-			if left > 1 {
-				walk(r+1, n, left-1)
-			}
-		}
-	}
 	if order > 0 {
-		walk(0, d, order)
+		s.walk(rows, 0, d, min(order, fullOrder))
+	}
+	if order > fullOrder {
+		s.last(rows[max(0, len(rows)-lastBasis):], d, MaxOrder)
 	}
 	return s.best
+}
+
+// walk tries every sum of one to left rows from a first one on.
+func (s *search) walk(rows []Bits, from int, d Bits, left int) {
+	for r := from; r < len(rows); r++ {
+		n := d.Xor(rows[r])
+		s.try(n)
+		if left > 1 {
+			s.walk(rows, r+1, n, left-1)
+		}
+	}
+}
+
+// last tries every sum of exactly left rows.
+func (s *search) last(rows []Bits, d Bits, left int) {
+	for r := range len(rows) - left + 1 {
+		n := d.Xor(rows[r])
+		if left == 1 {
+			s.try(n)
+		} else {
+			s.last(rows[r+1:], n, left-1)
+		}
+	}
 }

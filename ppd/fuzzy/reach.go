@@ -4,15 +4,15 @@ import "math/bits"
 
 // Reaches tells whether DecodeSoft of the same order has word, a codeword,
 // among its candidates. They are exactly the codewords that differ from the
-// hard decisions in at most order positions of the most reliable basis, so a
-// far query is told apart without a search: a few microseconds, which lets a
+// hard decisions in at most order positions of the most reliable basis (a fifth
+// counts only with all five among the last of it), so a far query is told apart without a search: a few microseconds, which lets a
 // laboratory hold millions of impostors. It takes time that depends on the
 // values; no source calls it.
 func (c *Code) Reaches(soft *[CodeLength]int32, word Bits, order int) bool {
 	perm := byReliability(soft)
 	// reduced[b] is a combination of earlier columns whose highest bit is b.
 	var reduced [64]uint64
-	differ, rank := 0, 0
+	differ, early, rank := 0, 0, 0
 	for _, i := range perm {
 		v := c.columns[i]
 		for v != 0 {
@@ -28,7 +28,10 @@ func (c *Code) Reaches(soft *[CodeLength]int32, word Bits, order int) bool {
 		}
 		rank++
 		if uint64(uint32(soft[i])>>31) != word.Get(i) {
-			if differ++; differ > order {
+			if rank <= c.k-lastBasis {
+				early++
+			}
+			if differ++; differ > order || differ > fullOrder && early > 0 {
 				return false
 			}
 		}

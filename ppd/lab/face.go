@@ -48,9 +48,13 @@ type FaceResult struct {
 
 	FalseAccepts   int     `json:"false_accepts"`
 	ImpostorTrials int     `json:"impostor_trials"`
-	FMRLog2        float64 `json:"fmr_log2"`     // log2(max(false accepts, 3) / trials)
-	OfflineBits    float64 `json:"offline_bits"` // −log2 of the upper bound: what one decoding is worth
-	PerTry         float64 `json:"per_try"`      // 95 % upper bound of FMR, the chance of one other face
+	FMRLog2        float64 `json:"fmr_log2"` // log2(max(false accepts, 3) / trials)
+	PerTry         float64 `json:"per_try"`  // 95 % upper bound of FMR, the chance of one other face
+
+	// What an attacker gains who has helper and key: he decodes himself and takes
+	// the word even where the source finds it too far.
+	OfflineAccepts int     `json:"offline_accepts"`
+	OfflineBits    float64 `json:"offline_bits"` // −log2 of their 95 % upper bound: what one decoding is worth
 
 	Pairs []FacePair `json:"false_accept_pairs,omitempty"`
 
@@ -106,7 +110,7 @@ func Faces(ctx context.Context, set *FaceSet, o FaceOptions) (*FaceResult, error
 	if o.Enrol < 3 || o.Enrol > face.MaxCaptures || o.Seeds < 1 || o.Seeds > 1000 {
 		return nil, core.Errorf(core.Usage, "lab: faces", "want 3 to %d enrolment captures and 1 to 1000 seeds", face.MaxCaptures)
 	}
-	sk, err := face.NewSketcher(o.Code)
+	sk, err := face.SketcherFor(o.Code, o.Profile)
 	if err != nil {
 		return nil, err
 	}

@@ -272,7 +272,7 @@ func dsys(mated, other []int) float64 {
 
 // SearchFaces holds every row against every record, as an attacker does who has
 // a gallery of other people, and returns the share of records that some row
-// opens. t and order pick the code: 21 and 4 as shipped.
+// opens. t and order pick the code: 21 and 5 as shipped.
 func SearchFaces(templates, rows [][]float64, t, order int) (float64, error) {
 	code, err := fuzzy.NewCode(t)
 	if err != nil {

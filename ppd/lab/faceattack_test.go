@@ -130,11 +130,11 @@ func TestFaceGalleryAttack(t *testing.T) {
 	for _, p := range templates {
 		first = append(first, p[0])
 	}
-	shipped, err := lab.SearchFaces(first, rows, 21, 4)
+	shipped, err := lab.SearchFaces(first, rows, 21, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	weak, err := lab.SearchFaces(first, rows, 31, 4)
+	weak, err := lab.SearchFaces(first, rows, 31, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestFaceDecodeTiming(t *testing.T) {
 		return float64(max(a, b)) / float64(min(a, b))
 	}
 	decode := ratio(func(q *[fuzzy.CodeLength]float64) { sk.Decode(q, helper) })
-	early := ratio(func(q *[fuzzy.CodeLength]float64) { sk.Opens(q, helper, word) })
+	early := ratio(func(q *[fuzzy.CodeLength]float64) { sk.Finds(q, helper, word) })
 	t.Logf("right to wrong: decoder %.2f, with an early end %.1f", decode, early)
 	if decode > 2 {
 		t.Errorf("right and wrong faces differ by a factor %.2f in time", decode)

@@ -118,8 +118,12 @@ func (f *faceRun) enrolled(s int, seed int) (record, error) {
 	return record{key: key, turn: turn, helper: helper, word: f.sk.Decode(p, helper)}, nil
 }
 
-func (f *faceRun) accepts(rec record, z []float64) bool {
-	return f.sk.Opens(f.sk.Turn(rec.turn, z), rec.helper, rec.word)
+// accepts tells whether the source would answer with the record's secret, and
+// whether the decoder alone finds its word.
+func (f *faceRun) accepts(rec record, z []float64) (online, offline bool) {
+	q := f.sk.Turn(rec.turn, z)
+	offline = f.sk.Finds(q, rec.helper, rec.word)
+	return offline && f.sk.Near(q, rec.helper, rec.word), offline
 }
 
 // genuine measures FNMR with one, two and three captures fused: every run of
@@ -157,7 +161,7 @@ func (f *faceRun) genuine(ctx context.Context) error {
 						continue // the source asks again before any try
 					}
 					t.trials++
-					if !f.accepts(rec, face.Fuse(sub.rest[at:at+n])) {
+					if ok, _ := f.accepts(rec, face.Fuse(sub.rest[at:at+n])); !ok {
 						t.errors++
 					}
 				}
@@ -201,13 +205,15 @@ func (f *faceRun) impostors(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		hits, trials := map[int]int{}, 0
+		hits, trials, offline := map[int]int{}, 0, 0
 		for _, r := range f.rows {
 			if r.person == f.subjects[u.s].person {
 				continue
 			}
 			trials++
-			if f.accepts(rec, r.z) {
+			online, found := f.accepts(rec, r.z)
+			offline += count(found)
+			if online {
 				hits[r.person]++
 			}
 		}
@@ -218,6 +224,7 @@ func (f *faceRun) impostors(ctx context.Context) error {
 			pairs[[2]int{f.subjects[u.s].person, person}] += n
 		}
 		f.res.ImpostorTrials += trials
+		f.res.OfflineAccepts += offline
 		done++
 		f.o.Progress(done, len(units), "impostor attempts")
 		return nil
@@ -227,7 +234,7 @@ func (f *faceRun) impostors(ctx context.Context) error {
 	}
 	f.res.PerTry = upperBound(f.res.FalseAccepts, f.res.ImpostorTrials)
 	f.res.FMRLog2 = math.Log2(ruleOfThree(f.res.FalseAccepts, f.res.ImpostorTrials))
-	f.res.OfflineBits = -math.Log2(f.res.PerTry)
+	f.res.OfflineBits = -math.Log2(upperBound(f.res.OfflineAccepts, f.res.ImpostorTrials))
 	f.res.Pairs = f.worst(pairs)
 	return nil
 }

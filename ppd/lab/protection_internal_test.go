@@ -12,7 +12,6 @@ import (
 	"github.com/keposs/keposs/ppd/face"
 	"github.com/keposs/keposs/ppd/fingerprint"
 	"github.com/keposs/keposs/ppd/fuzzy"
-	"github.com/keposs/keposs/ppd/ppdtest"
 )
 
 func elements(r *mrand.Rand, n int) (out []uint16) {
@@ -72,22 +71,27 @@ func TestProtectionFingers(t *testing.T) {
 // The suite serves another source unchanged.
 func TestProtectionFaces(t *testing.T) {
 	t.Parallel()
-	gen := ppdtest.NewFaces(128, 5)
-	set := ProtectionSet{Name: "synthetic", Kind: core.SampleFaceEmbedding, People: 12, Takes: 12,
-		Sample: func(person, take int) []byte { return face.EncodeRaw(gen.Capture(person, take)) },
-		Morph: func(a, b []byte, share float64) []byte {
-			x, _, errX := face.ParseSample(a, 128)
-			y, _, errY := face.ParseSample(b, 128)
-			if errX != nil || errY != nil {
-				t.Error(errX, errY)
-				return a
-			}
-			for i := range x[0] {
-				x[0][i] += share * (y[0][i] - x[0][i])
-			}
-			return face.EncodeRaw(x[0])
-		}}
+	set := FaceProtection(SyntheticFaces(16, 9, 0, 5), face.Identity(128))
+	if set.People < 12 {
+		t.Fatalf("%d people of 16 are usable", set.People)
+	}
 	protect(t, set, func() (core.Source, error) { return face.New(nil) }, "")
+}
+
+// The attacks of one who knows the rotations fail on the shipped design and
+// break each planted one.
+func TestAttackFaces(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	rs, err := AttackFaces(context.Background(), SyntheticFaces(30, 9, 200, 5), face.Identity(128), func(int, int, string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range rs {
+		own := i == len(rs)-1
+		if (r.Broken == 0) != own || own && len(r.Findings) != 5 {
+			t.Errorf("place %d: %+v", i+1, r)
+		}
+	}
 }
 
 func protect(t *testing.T, set ProtectionSet, open func() (core.Source, error), ownFault string) {

@@ -137,7 +137,7 @@ var facePage = template.Must(template.New("face").Funcs(template.FuncMap{
 <table><tr><th>captures fused<th>FNMR %<th>95 % interval<th>balanced %<th>95 % interval</tr>
 {{range $i, $v := .R.Intervals}}{{$b := index $.R.BalancedCI $i}}<tr><td>{{if eq $i 0}}1{{else if eq $i 1}}2{{else}}3{{end}}<td>{{printf "%.2f" (pct $v.Value)}}<td>{{printf "%.2f – %.2f" (pct $v.Low) (pct $v.High)}}<td>{{printf "%.2f" (pct $b.Value)}}<td>{{printf "%.2f – %.2f" (pct $b.Low) (pct $b.High)}}</tr>
 {{end}}</table>
-<p>FTE {{printf "%.2f" (pct .R.FTE)}} %. FMR: {{.R.FalseAccepts}} false accepts in {{.R.ImpostorTrials}} trials; 2<sup>{{printf "%.2f" .R.FMRLog2}}</sup> observed, 2<sup>-{{printf "%.2f" .R.OfflineBits}}</sup> is the 95 % upper bound.{{range .R.Pairs}} {{.Sample}} opened {{.Record}} {{.Accepts}} times.{{end}} Helper {{.R.HelperBytes}} bytes; enrol {{printf "%.2f" .R.Ms.Enrol}} ms, decode {{printf "%.3f" .R.Ms.Decode}} ms, answer {{printf "%.1f" .R.Ms.Answer}} ms.</p>
+<p>FTE {{printf "%.2f" (pct .R.FTE)}} %. FMR: {{.R.FalseAccepts}} false accepts in {{.R.ImpostorTrials}} trials; 2<sup>{{printf "%.2f" .R.FMRLog2}}</sup> observed, {{printf "%.2g" .R.PerTry}} is the 95 % upper bound; offline one decoding is worth {{printf "%.1f" .R.OfflineBits}} bits ({{.R.OfflineAccepts}} words found).{{range .R.Pairs}} {{.Sample}} opened {{.Record}} {{.Accepts}} times.{{end}} Helper {{.R.HelperBytes}} bytes; enrol {{printf "%.2f" .R.Ms.Enrol}} ms, decode {{printf "%.3f" .R.Ms.Decode}} ms, answer {{printf "%.1f" .R.Ms.Answer}} ms.</p>
 {{.DET}}{{.Hist}}
 <h2>Run</h2><pre>{{.JSON}}</pre></html>
 `))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,10 +17,10 @@ import (
 
 // FaceCommand is `lab ppd face`.
 func FaceCommand() *cobra.Command {
-	var data, labels, profile, html string
+	var data, labels, profile, html, plugin string
 	var o lab.FaceOptions
 	var bits int
-	var asJSON bool
+	var asJSON, protection bool
 	c := &cobra.Command{
 		Use:   "face",
 		Short: "Measure the face source on embeddings",
@@ -30,9 +31,17 @@ matcher reaches on the same vectors. Deterministic for a seed count.
 
 Labels are a CSV with the columns row, id, capture and, optionally, role:
 identities of role "impostor" are used for false matches only. Without --data
-a synthetic set is measured, which says nothing about real faces.`,
+a synthetic set is measured, which says nothing about real faces.
+
+--protection asks instead what stored records tell: unlinkability, renewability,
+wrong keys, hill climbing and timing, and, with every rotation known, rebuilding
+the face from up to 32 records, linking records and opening them with other
+people's rows, on this source and on planted weak variants, ranked, the weakest
+first; with --plugin on a foreign executable (what it answers only), which nobody
+vouches for and which runs unpinned.`,
 		Example: `  keposs lab ppd face --data lfw.npy --labels lfw.csv --profile lfw.npz
   keposs lab ppd face --data lfw.npy --labels lfw.csv --seeds 3 --json
+  keposs lab ppd face --data lfw.npy --labels lfw.csv --profile lfw.npz --protection
   keposs lab ppd face --html report.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +61,12 @@ a synthetic set is measured, which says nothing about real faces.`,
 				o.Code = face.Code36
 			default:
 				return core.Errorf(core.Usage, "lab ppd face", "--bits %d, want 29 or 36", bits)
+			}
+			if plugin != "" && !protection {
+				return core.Errorf(core.Usage, "lab ppd face", "--plugin goes with --protection: rates need a source whose words are known")
+			}
+			if protection {
+				return protectFaces(cmd, set, o, profile, plugin, asJSON)
 			}
 			o.Progress = progress(cmd.ErrOrStderr())
 			res, err := lab.Faces(cmd.Context(), set, o)
@@ -80,6 +95,8 @@ a synthetic set is measured, which says nothing about real faces.`,
 	f.IntVar(&o.Seeds, "seeds", 10, "rotation seeds")
 	f.IntVar(&bits, "bits", 29, "message bits of the code, 29 or 36")
 	f.StringVar(&html, "html", "", "write a self-contained report here")
+	f.BoolVar(&protection, "protection", false, "run the template-protection suite and its planted weak variants instead")
+	f.StringVar(&plugin, "plugin", "", "with --protection: ask this executable instead of the built-in source")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	c.AddCommand(calibrateCommand())
 	return c
@@ -117,7 +134,7 @@ func printFaces(w io.Writer, r *lab.FaceResult) {
 		p("FNMR      %s %6.2f %% [%.2f, %.2f]   balanced %6.2f %% [%.2f, %.2f]   (%d of %d)", name, 100*i.Value, 100*i.Low, 100*i.High, 100*b.Value, 100*b.Low, 100*b.High, i.Errors, i.Trials)
 	}
 	p("asked again because the pictures of one attempt disagree: %d of 2, %d of 3 captures", r.AskedAgain[1], r.AskedAgain[2])
-	p("FMR       %d false accepts in %d trials: 2^%.2f observed; %.1f bits at the 95 %% upper bound", r.FalseAccepts, r.ImpostorTrials, r.FMRLog2, r.OfflineBits)
+	p("FMR       %d false accepts in %d trials: 2^%.2f; at the 95 %% upper bound one try is worth %.1f bits, one decoding offline %.1f (%d words found)", r.FalseAccepts, r.ImpostorTrials, r.FMRLog2, -math.Log2(r.PerTry), r.OfflineBits, r.OfflineAccepts)
 	for _, w := range r.Pairs {
 		p("          %s opened the record of %s %d times", w.Sample, w.Record, w.Accepts)
 	}

@@ -131,6 +131,8 @@ func TestFaceRefusals(t *testing.T) {
 		"bits":            {core.Usage, []string{"--data", data, "--labels", labels, "--bits", "30"}},
 		"enrol":           {core.Usage, []string{"--data", data, "--labels", labels, "--enrol", "2"}},
 		"seeds":           {core.Usage, []string{"--data", data, "--labels", labels, "--seeds", "-1"}},
+		"plugin alone":    {core.Usage, []string{"--data", data, "--labels", labels, "--plugin", "x"}},
+		"few to protect":  {core.Usage, []string{"--data", data, "--labels", labels, "--protection"}},
 		"no data":         {core.NotFound, []string{"--data", data + "x", "--labels", labels}},
 		"no profile":      {core.NotFound, []string{"--data", data, "--labels", labels, "--profile", data + "x"}},
 		"profile no npz":  {core.Invalid, []string{"--data", data, "--labels", labels, "--profile", data}},

@@ -1,0 +1,137 @@
+package fingerprint
+
+import (
+	"math"
+
+	"github.com/keposs/keposs/ppd/fuzzy"
+)
+
+// What an open vault must show before its secret is given. The polynomial gives
+// all enrolled cells away to the process that found it, so the query is held
+// against all of them once more: of the cells that the print covers about three
+// quarters agree for the enrolled finger and a third to a half for another that
+// shares k features. The rule makes a try harder, not an attack on a readable
+// helper: who attacks leaves it out (docs/fingerprint.md). Set on DB1_B and
+// U.are.U.
+const (
+	evidenceDist  = 16.0                 // pixels between a minutia and the middle of its cell
+	evidenceAngle = 35 * math.Pi / 180   // and the same in direction
+	coverDist     = 30.0                 // a cell this near to any minutia is covered
+	evidenceShare = 0.56                 // of the covered cells must agree
+	leastRoots    = minFeatures * 9 / 10 // of a vault; fewer are an accident of the search
+)
+
+// A sight is one finger under one hypothesis: what is needed to look again.
+type sight struct {
+	query  []point
+	m      motion
+	off    offset
+	finger int
+}
+
+// middles are the hexagons' centres by number.
+var middles = hexMiddles()
+
+func hexMiddles() []point {
+	out := make([]point, hexCount)
+	for r := -hexRange; r <= hexRange; r++ {
+		for q := -hexRange; q <= hexRange; q++ {
+			if h := hexIndex(q, r); h >= 0 {
+				out[h].x, out[h].y = hexCentre(q, r)
+			}
+		}
+	}
+	return out
+}
+
+// middle is the point in the middle of a cell: the inverse of cell.
+func (o offset) middle(id int) point {
+	u, v := float64(o.u)/256, float64(o.v)/256
+	p := middles[id/sectors]
+	p.x -= spacing * (u + v/2)
+	p.y -= spacing * math.Sqrt(3) / 2 * v
+	p.a = wrap(turn / sectors * (float64(id%sectors) + 0.5 - float64(o.w)/256))
+	return p
+}
+
+// compare counts the enrolled cells that the aligned query covers and those that
+// a minutia agrees with, at best while the motion is fitted to all of them.
+func (s sight) compare(cells []int) (agree, covered int) {
+	enrolled := make([]point, len(cells))
+	defer clear(enrolled)
+	for i, id := range cells {
+		enrolled[i] = s.off.middle(id)
+	}
+	m := s.m
+	for range 3 {
+		ps := match(m.applyAll(s.query), enrolled, evidenceDist, evidenceAngle)
+		agree = max(agree, len(ps))
+		if len(ps) < 3 {
+			break
+		}
+		m = fit(s.query, enrolled, ps)
+	}
+	moved := s.m.applyAll(s.query)
+	defer clear(moved)
+	for _, c := range enrolled {
+		for _, p := range moved {
+			if distance(p, c) < coverDist {
+				covered++
+				break
+			}
+		}
+	}
+	return agree, covered
+}
+
+// sound tells whether the query agrees with the enrolled cells as the same
+// fingers do.
+func sound(sights []sight, enrolled [][]int) bool {
+	agree, covered := 0, 0
+	for _, s := range sights {
+		a, c := s.compare(enrolled[s.finger])
+		agree, covered = agree+a, covered+c
+	}
+	return agree > 0 && float64(agree) >= evidenceShare*float64(covered)
+}
+
+// enrolled lists the cells of each finger for which held says that the vault
+// holds their element, and how many they are.
+func (m *cellMap) enrolled(fingers int, held func(e uint16) bool) (ids [][]int, n int) {
+	ids = make([][]int, fingers)
+	for finger := range ids {
+		for id := range cellCount() {
+			if held(m.element(finger, id)) {
+				ids[finger] = append(ids[finger], id)
+				n++
+			}
+		}
+	}
+	return ids, n
+}
+
+// A verdict is what judge says.
+type verdict int
+
+const (
+	accident verdict = iota // not the vault's polynomial
+	stranger                // the vault is open, but to another finger
+	owner
+)
+
+// judge looks at what the search found under a plan.
+func (a *Attempt) judge(p *plan, f []uint16) verdict {
+	ids, n := a.cells.enrolled(a.fingers, func(e uint16) bool { return a.vault.At(e) == fuzzy.Eval(f, e) })
+	defer func() {
+		for _, v := range ids {
+			clear(v)
+		}
+	}()
+	switch {
+	case n < leastRoots:
+		return accident
+	case !sound(p.sights, ids):
+		return stranger
+	}
+	return owner
+}
