@@ -54,6 +54,7 @@ func good(samples int) []byte {
 	return data
 }
 
+// req: G-7.9-04
 func TestGoodPassesAndBadFails(t *testing.T) {
 	data := good(2)
 	results, samples := Run(data, nil)

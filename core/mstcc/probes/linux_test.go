@@ -92,7 +92,7 @@ func copyOf(t *testing.T, mode os.FileMode) string {
 }
 
 // This machine passes the linux profile, and each real disturbance is found.
-// req: K-11-02, K-5.3-06
+// req: K-11-02, K-5.3-06, K-5.3-02c, P-02, P-03, P-15
 func TestRealSystem(t *testing.T) {
 	exe := copyOf(t, 0o755)
 	if got := start(t, exe).says(); got != "" {
@@ -117,6 +117,7 @@ func TestRealSystem(t *testing.T) {
 }
 
 // A debugger attached from outside is seen.
+// req: P-01
 func TestTraced(t *testing.T) {
 	k := start(t, copyOf(t, 0o755), "KEPOSS_PROBE_CHILD=soft")
 	runtime.LockOSThread()
@@ -156,6 +157,7 @@ func TestTraced(t *testing.T) {
 }
 
 // One byte of code changed in memory, as a breakpoint does, is seen.
+// req: P-10
 func TestPatchedText(t *testing.T) {
 	k := start(t, copyOf(t, 0o755), "KEPOSS_PROBE_CHILD=soft")
 	k.says()
