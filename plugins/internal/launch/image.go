@@ -154,10 +154,8 @@ func SelfDigest() (sum [32]byte, err error) {
 		return sum, core.Errorf(core.Environment, "plugins", "open the running program: %w", err)
 	}
 	defer f.Close()
-	h := sm.NewSM3()
-	if _, err := io.Copy(h, f); err != nil {
+	if sum, _, err = sm.Measure(f, make([]byte, 1<<16)); err != nil {
 		return sum, core.Errorf(core.Environment, "plugins", "read the running program: %w", err)
 	}
-	h.Sum(sum[:0])
 	return sum, nil
 }
