@@ -13,7 +13,7 @@ import (
 	"github.com/keposs/keposs/core/sm"
 )
 
-// TestEveryNameStopsEverything runs it.
+// Run by TestEveryNameStopsEverything.
 func TestEveryName(t *testing.T) {
 	x, m, res := initialised(t)
 	_ = m.Close()

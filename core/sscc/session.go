@@ -209,9 +209,11 @@ func (s *Server) Resume(_ context.Context, ticket []byte) (peer protocol.Peer, k
 	}
 	err = s.holding(func(k *keyring) error {
 		if peer, keys, expires, err = k.session(ticket); err != nil {
+			s.noteEnded(k, "session", protocol.Peer{})
 			return ended
 		}
 		if expires <= s.now().Unix() {
+			s.noteEnded(k, "session", peer)
 			keys.Wipe()
 			return ended
 		}

@@ -140,12 +140,7 @@ func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id pr
 		if err == nil {
 			err = fn(c, u)
 		}
-		if code := core.CodeOf(err); code == core.Refused || code == core.Locked {
-			if e := s.audit.record(ctx, event{kind: evRefused, code: code, op: op, subject: s.audit.digest(k, c.key), device: s.audit.digest(k, peer.Device[:])}); e != nil {
-				return e
-			}
-		}
-		return err
+		return s.noteRefused(ctx, c, err)
 	})
 }
 

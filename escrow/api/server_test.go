@@ -226,9 +226,14 @@ func TestStrangers(t *testing.T) {
 		"no ticket": {Sealed: make([]byte, 100)},
 		"garbage":   {Ticket: make([]byte, 200), Sealed: make([]byte, 100)},
 		"too large": {Ticket: make([]byte, 200), Sealed: make([]byte, 128<<10+1)},
+		"larger":    {Ticket: make([]byte, 200), Sealed: make([]byte, 256<<10)},
 	} {
-		if _, err := wire.NewSessionClient(cc).Call(bg, q); codeOf(err) != core.Auth {
-			t.Errorf("%s: %v, want auth", name, err)
+		want := core.Auth
+		if len(q.GetSealed()) > 128<<10 {
+			want = core.TooLarge
+		}
+		if _, err := wire.NewSessionClient(cc).Call(bg, q); codeOf(err) != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
 		}
 	}
 	if _, err := wire.NewSessionClient(cc).Call(bg, &wire.SealedRequest{Sealed: make([]byte, 1<<20)}); status.Code(err).String() != "ResourceExhausted" {

@@ -28,8 +28,20 @@ type Config struct {
 	// word that the host is physically protected: who says so, in Protected.
 	Level     int    `toml:"level"`
 	Protected string `toml:"host_protected"`
+	// FailClosed lets no answer leave before its audit event is durable.
+	FailClosed bool   `toml:"audit_fail_closed"`
+	Limits     Limits `toml:"limits"`
+	Backend    Store  `toml:"backend"`
+}
 
-	Backend Store `toml:"backend"`
+// Limits bounds what peers may do; 0 = the default (docs/operations.md). Rates
+// are calls a second of this process.
+type Limits struct {
+	Address        float64 `toml:"address_rate,omitzero"` // of one address
+	App            float64 `toml:"app_rate,omitzero"`     // of one app
+	Device         float64 `toml:"device_rate,omitzero"`  // of one device
+	Policy         float64 `toml:"policy_rate,omitzero"`  // uncounted reads of one device
+	TriesPerMinute uint8   `toml:"tries_per_minute,omitzero"`
 }
 
 // Store names the storage backend. A secret setting x is never written here:
@@ -114,6 +126,11 @@ func (c *Config) check() error {
 	if d, err := time.ParseDuration(c.Drain); err != nil || d < 0 || d > time.Hour {
 		return core.Errorf(core.Usage, op, "drain %q: want a duration up to 1h", c.Drain)
 	}
+	for name, rate := range map[string]float64{"address_rate": c.Limits.Address, "app_rate": c.Limits.App, "device_rate": c.Limits.Device, "policy_rate": c.Limits.Policy} {
+		if rate < 0 || rate > 1e9 || rate != rate {
+			return core.Errorf(core.Usage, op, "limits.%s %g: want calls a second, above 0", name, rate)
+		}
+	}
 	return nil
 }
 
@@ -137,6 +154,7 @@ func (c *Config) override(o ServeOptions) (level bool) {
 		{"KEPOSS_SSCC_LISTEN", o.Listen, &c.Listen},
 		{"KEPOSS_SSCC_METRICS", o.Metrics, &c.Metrics},
 		{"KEPOSS_SSCC_DRAIN", "", &c.Drain},
+		{"KEPOSS_SSCC_AUDIT_HEAD", "", &c.Head},
 		{"KEPOSS_SSCC_LOG", o.Log, &c.Log},
 	} {
 		value := v.flag

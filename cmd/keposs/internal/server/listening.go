@@ -49,8 +49,8 @@ func (f Folder) writeListening(r Ready, c *Config, now *settled) error {
 	if first := c.Hosts[0]; first != DefaultHosts[0] {
 		out.Public = net.JoinHostPort(first, port)
 	}
-	if now.store != nil {
-		out.Plugin.Version, out.Plugin.PID, out.Plugin.Trust = now.store.version(), now.store.pid(), string(now.store.entry.Trust)
+	if st := now.store(); st != nil {
+		out.Plugin.Version, out.Plugin.PID, out.Plugin.Trust = st.version(), st.pid(), string(st.entry.Trust)
 	}
 	out.Reloads = now.count
 	if now.last != nil {

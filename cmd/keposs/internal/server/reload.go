@@ -18,9 +18,17 @@ type settled struct {
 	level  slog.LevelVar
 	tls    atomic.Pointer[tls.Config]
 	log    *slog.Logger
-	store  *store // nil = none
-	count  int    // reloads asked for
-	last   error  // why the last one was refused
+	keeper *keeper // nil = none
+	count  int     // reloads asked for
+	last   error   // why the last one was refused
+}
+
+// store is the database in use; nil = none.
+func (r *settled) store() *store {
+	if r.keeper == nil {
+		return nil
+	}
+	return r.keeper.store()
 }
 
 // outer is the TLS configuration of the listener: each handshake takes the
@@ -49,8 +57,8 @@ func (r *settled) reload(ctx context.Context) {
 		if err != nil {
 			return err
 		}
-		if r.store != nil {
-			if err := r.store.reload(ctx, c); err != nil {
+		if st := r.store(); st != nil {
+			if err := st.reload(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -65,8 +73,8 @@ func (r *settled) reload(ctx context.Context) {
 		return
 	}
 	said := []any{"log", r.level.Level().String()}
-	if r.store != nil {
-		said = append(said, "backend_version", r.store.version(), "backend_pid", r.store.pid())
+	if st := r.store(); st != nil {
+		said = append(said, "backend_version", st.version(), "backend_pid", st.pid())
 	}
 	r.log.Info("reloaded", said...)
 }
