@@ -196,6 +196,9 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 	if cfg.Profile == (Profile{}) {
 		cfg.Profile = DefaultProfile()
 	}
+	if cfg.Profile.Level >= 2 {
+		return cfg, core.Errorf(core.Unsupported, "client: open", "level 2 wants MST-CC in a process of its own, and this program runs it inside the app: use level 1")
+	}
 	c.floor = cfg.Profile.SlowFloor
 	if c.binding, err = c.folder.loadBinding(); err != nil && !errors.Is(err, core.NotFound) {
 		return cfg, err

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		KDF:    builtin.KDF,
 		Sensor: func(string) (core.Sensor, error) { return &camera{}, nil },
 	})
+	child()
 	m.Run()
 }
 

@@ -15,6 +15,7 @@ import (
 func reexec() { plugins.MainIfPlugin(builtins.Registry()) }
 
 func main() {
+	noCore()
 	reexec()
 	os.Exit(cli.Main(os.Args[1:], cli.NewEnv()))
 }

@@ -280,6 +280,16 @@ func (m *Module) editGeneration(ctx context.Context, a *attempt, req ChangeReque
 			return nil, err
 		}
 	}
+	now := g.enrolledNow(srcs)
+	for _, f := range a.checked.Policy.Factors {
+		if slices.Contains(pl.Tree.Labels(), f.ID) && !slices.ContainsFunc(now, func(n policy.Factor) bool { return n.Label == f.ID }) {
+			st := core.Strength{PerTry: f.PerTry, Offline: f.Offline, Evidence: "counted when it was enrolled"} // credits no biometric
+			now = append(now, policy.Factor{Label: f.ID, Source: f.Source, Kind: f.Kind, Strength: st})
+		}
+	}
+	if err := m.floors(pl.Tree, now, pl.KDF, a.checked.Policy.Escrow.Mode); err != nil {
+		return nil, err
+	}
 	m.step(5, "PPD collected")
 	if g.sealed, err = ed.Seal(ctx, a.slow, a.slow); err != nil {
 		return nil, err

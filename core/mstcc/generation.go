@@ -96,6 +96,9 @@ func (m *Module) enrolGeneration(ctx context.Context, req InitRequest, mode prot
 			return nil, err
 		}
 	}
+	if err := m.floors(req.Tree, g.enrolledNow(srcs), req.KDF, mode); err != nil {
+		return nil, err
+	}
 	m.step(5, "PPD collected")
 	if g.sealed, err = e.Seal(ctx, slow, bundle); err != nil {
 		return nil, err

@@ -194,10 +194,10 @@ func TestChangeWithoutBoxes(t *testing.T) {
 		x := newTerminal(t)
 		x.prof.Level, x.prof.Mode = 2, mode
 		m := x.open()
-		if _, err := m.Initialize(ctx, request(t, "pin & (face | fingerprint)"), &person{enrol: alice}); err != nil {
+		if _, err := m.Initialize(ctx, request(t, "pin & gesture & (face | fingerprint)"), &person{enrol: alice}); err != nil {
 			t.Fatal(err)
 		}
-		req, open := mstcc.ChangeRequest{Replace: []string{"pin"}}, mstcc.OpenOptions{Factors: []string{"pin", "face"}}
+		req, open := mstcc.ChangeRequest{Replace: []string{"pin"}}, mstcc.OpenOptions{Factors: []string{"pin", "gesture", "face"}}
 		fresh := alice.but("pin", "424242")
 		slip := alice.but("fingerprint", "another finger")
 		if _, err := m.Change(ctx, req, open, &person{enter: slip, enrol: fresh}); !errors.Is(err, core.Auth) {
@@ -216,7 +216,7 @@ func TestChangeWithoutBoxes(t *testing.T) {
 		if f := x.bio["fingerprint"]; f.enrolled != 1 || f.captured != 2 {
 			t.Errorf("%s: finger enrolled %d times, presented %d", mode, f.enrolled, f.captured)
 		}
-		if err := opensWith(m, fresh, "pin", "fingerprint"); err != nil {
+		if err := opensWith(m, fresh, "pin", "gesture", "fingerprint"); err != nil {
 			t.Errorf("%s: %v", mode, err)
 		}
 	}

@@ -24,7 +24,7 @@ const (
 func guarded(f func()) {
 	var pad [padSize]byte
 	burn()
-	f()
+	shielded(f)
 	burn()
 	clearVectors()
 	runtime.KeepAlive(&pad)

@@ -1,0 +1,113 @@
+package client
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keposs/keposs/internal/memscan"
+)
+
+// wireMarker is sent over the loopback device by its listener: the control.
+const wireMarker = "keposs loopback control 7351"
+
+// maxHeard bounds what listen keeps.
+const maxHeard = 64 << 20
+
+// listen captures what crosses the loopback device until the function it
+// returns is called; that gives nil where capturing is not allowed.
+func listen(t *testing.T) func() []byte {
+	t.Helper()
+	all := uint16(unix.ETH_P_ALL)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(all<<8|all>>8))
+	if err != nil {
+		t.Logf("the loopback device cannot be captured here: %v", err)
+		return func() []byte { return nil }
+	}
+	lo, err := net.InterfaceByName("lo")
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: lo.Index})
+	}
+	if err == nil {
+		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})
+	}
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard bytes.Buffer
+	stop := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		b := make([]byte, 1<<17)
+		for {
+			n, _, err := unix.Recvfrom(fd, b, 0)
+			if err == nil && heard.Len() < maxHeard {
+				heard.Write(b[:n])
+				continue
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	return func() []byte {
+		if c, err := net.Dial("udp", "127.0.0.1:9"); err == nil {
+			_, _ = c.Write([]byte(wireMarker))
+			_ = c.Close()
+		}
+		time.Sleep(100 * time.Millisecond)
+		close(stop)
+		done.Wait()
+		_ = unix.Close(fd)
+		return heard.Bytes()
+	}
+}
+
+// nowhere fails for every pattern in what was heard and said, in a file below
+// dir, or in the environment or arguments of a process. The key store's files
+// hold the device's own secrets, which are meant to be there.
+func nowhere(t *testing.T, dir string, pids []int, texts map[string][]byte, patterns []memscan.Pattern) {
+	t.Helper()
+	for _, pid := range pids {
+		for _, f := range []string{"environ", "cmdline"} {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, f))
+			if err != nil {
+				t.Error(err)
+			}
+			texts[fmt.Sprintf("%s of process %d", f, pid)] = b
+		}
+	}
+	files := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || filepath.Base(filepath.Dir(path)) == "keys" {
+			return err
+		}
+		files++
+		texts[path], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil || files < 1 {
+		t.Errorf("%d files of the terminal were read: %v", files, err)
+	}
+	for what, b := range texts {
+		for _, p := range patterns {
+			if bytes.Contains(b, p.Bytes) {
+				t.Errorf("%s stands in %s", p.Name, strings.TrimPrefix(what, dir))
+			}
+		}
+	}
+}
