@@ -65,6 +65,7 @@ func (k *keeper) store() *store {
 
 // close closes the database in use.
 func (k *keeper) close() error {
+	k.wait()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.now.Close()

@@ -48,20 +48,27 @@ type Micros struct {
 // Command is `lab escrow`.
 func Command() *cobra.Command {
 	var evaluate, asJSON, driver bool
+	var store storeFlags
 	c := &cobra.Command{
 		Use:   "escrow",
-		Short: "Measure what a counted try costs SS-CC",
-		Long: `Measure SS-CC's processor time for one durable, counted Evaluate on one core, without
-and with proof, beside one raw scalar multiplication and a bare gRPC echo of the same
-run. SS-CC runs over Badger in a temporary folder; the terminals are another process.`,
-		Example: "  keposs lab escrow --evaluate\n  keposs lab escrow --evaluate --json",
+		Short: "Measure a storage backend, or what a counted try costs SS-CC",
+		Long: `Measure a storage backend the way SS-CC uses it, each figure beside a limit program of
+the same run: fetches over TLS beside a bare echo, through a plugin beside an echo one
+process further, durable writes beside the bare engine; with --records the growth of a
+store. Goals stand beside the figures. Everything is made in a temporary folder, or in
+the schema keposs_lab of the database that --config names, and removed.
+
+With --evaluate, measure SS-CC's processor time for one durable, counted Evaluate on
+one core, without and with proof, beside one raw scalar multiplication and a bare gRPC
+echo of the same run, over Badger; the terminals are another process.`,
+		Example: "  keposs lab escrow --backend badger --records 100000 --html report.html\n  keposs lab escrow --backend postgres --config postgres.toml --json\n  keposs lab escrow --evaluate --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if driver {
 				return drive(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 			}
 			if !evaluate {
-				return core.Errorf(core.Usage, "lab escrow", "want --evaluate")
+				return store.run(cmd, asJSON)
 			}
 			r, err := Run(cmd.Context())
 			if err != nil {
@@ -87,6 +94,7 @@ run. SS-CC runs over Badger in a temporary folder; the terminals are another pro
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	f.BoolVar(&driver, "drive", false, "be the terminals' process")
 	_ = f.MarkHidden("drive")
+	store.register(c)
 	return c
 }
 

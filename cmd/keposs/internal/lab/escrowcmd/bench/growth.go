@@ -1,0 +1,142 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/keposs/keposs/core"
+)
+
+// Growth is a store at one size.
+type Growth struct {
+	Records   int     `json:"records"`
+	LoadPerS  float64 `json:"load_per_second"`
+	GetP50    float64 `json:"get_p50_us"` // one record, cold or not, one caller
+	GetP99    float64 `json:"get_p99_us"`
+	DiskRatio float64 `json:"disk_ratio,omitempty"` // bytes on disk ÷ bytes stored; embedded engines
+	OpenMS    float64 `json:"open_ms"`              // a store that was closed
+	ExportPS  float64 `json:"export_per_second"`
+}
+
+// stages are the fractions of the last size.
+var stages = []int{12, 4, 2, 1}
+
+// grow fills a store and measures it on the way.
+func (r *Result) grow(ctx context.Context, o Options, dir string) error {
+	have := 0
+	b, end, err := open(ctx, o, dir, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = end() }()
+	for _, part := range stages {
+		to := max(o.Records/part, 1)
+		if to <= have {
+			continue
+		}
+		o.Progress("growth to " + thousands(to))
+		begun := time.Now()
+		if err := load(ctx, b, stored+have, stored+to); err != nil {
+			return err
+		}
+		g := Growth{Records: to, LoadPerS: float64(to-have) / time.Since(begun).Seconds()}
+		have = to
+		if err := end(); err != nil {
+			return err
+		}
+		begun = time.Now()
+		if b, end, err = open(ctx, o, dir, false); err != nil {
+			return err
+		}
+		g.OpenMS = float64(time.Since(begun).Microseconds()) / 1000
+		if err := g.read(ctx, b, have); err != nil {
+			return err
+		}
+		if o.Backend == "badger" || o.Backend == "memory" {
+			g.DiskRatio = float64(size(dir)) / float64(have*(hotSize+blobSize+32))
+		}
+		r.Growth = append(r.Growth, g)
+	}
+	return nil
+}
+
+// load puts records in as a restore does.
+func load(ctx context.Context, b core.Backend, from, to int) error {
+	e, ok := b.(core.Exporter)
+	if !ok {
+		return fresh(ctx, b, from, to)
+	}
+	hot, blob := noise(hotSize, from), noise(blobSize, to)
+	for from < to {
+		var recs []core.Record
+		for ; from < to && len(recs) < 1000; from++ {
+			recs = append(recs, core.Record{Key: key(from), Version: 1, Hot: hot, Blob: blob})
+		}
+		if err := e.Import(ctx, recs, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	lookups  = 4000
+	exported = 200_000
+)
+
+func (g *Growth) read(ctx context.Context, b core.Backend, have int) error {
+	var took []time.Duration
+	for i := range lookups {
+		k := key(stored + int(uint64(i)*2654435761%uint64(have)))
+		t := time.Now()
+		recs, err := b.GetMany(ctx, []core.Key{k}, core.ReadOpts{})
+		if err != nil {
+			return err
+		}
+		if recs[0].Version == 0 {
+			return core.Errorf(core.Internal, "lab escrow", "a record that was stored is absent")
+		}
+		took = append(took, time.Since(t))
+	}
+	slices.Sort(took)
+	g.GetP50, g.GetP99 = float64(took[lookups/2].Nanoseconds())/1e3, float64(took[lookups*99/100].Nanoseconds())/1e3
+	e, ok := b.(core.Exporter)
+	if !ok {
+		return nil
+	}
+	begun, n := time.Now(), 0
+	for req := (core.ScanRequest{Limit: 1000}); n < exported; {
+		p, err := e.Export(ctx, req)
+		if err != nil {
+			return err
+		}
+		if n += len(p.Records); p.Next == nil {
+			break
+		}
+		req.After = p.Next
+	}
+	g.ExportPS = float64(n) / time.Since(begun).Seconds()
+	return nil
+}
+
+// size is what a folder takes, holes of sparse files not counted.
+func size(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == "BALLAST" {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			n += onDisk(info)
+		}
+		return err
+	})
+	return n
+}

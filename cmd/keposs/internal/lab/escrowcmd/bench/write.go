@@ -1,0 +1,67 @@
+package bench
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/keposs/keposs/core"
+)
+
+// A sample is one measurement of one kind.
+type sample struct {
+	rate float64 // a second
+	p99  float64 // µs
+}
+
+// A writer does one durable compare-and-set of a key from version expect.
+type writer func(ctx context.Context, key core.Key, expect core.Version, hot []byte) (core.Version, error)
+
+// write measures callers at once for a while; each first makes sure of its key's
+// version.
+func write(ctx context.Context, slice time.Duration, w writer) (sample, error) {
+	hot := noise(hotSize, 7)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	took := make([][]time.Duration, callers)
+	errs := make([]error, callers)
+	begun := time.Now()
+	for i := range callers {
+		wg.Go(func() {
+			v := core.Version(0)
+			for !stop.Load() {
+				t := time.Now()
+				next, err := w(ctx, key(i), v, hot)
+				if c := (*core.Error)(nil); core.CodeOf(err) == core.Conflict && asError(err, &c) {
+					v = c.Current // what the round before left
+					continue
+				}
+				if err != nil {
+					errs[i] = err
+					return
+				}
+				v = next
+				took[i] = append(took[i], time.Since(t))
+			}
+		})
+	}
+	time.Sleep(slice)
+	stop.Store(true)
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return sample{}, err
+		}
+	}
+	return summary(slices.Concat(took...), time.Since(begun)), nil
+}
+
+func summary(all []time.Duration, took time.Duration) sample {
+	if len(all) == 0 {
+		return sample{}
+	}
+	slices.Sort(all)
+	return sample{rate: float64(len(all)) / took.Seconds(), p99: float64(all[len(all)*99/100].Nanoseconds()) / 1e3}
+}
