@@ -33,10 +33,17 @@ type mine struct{ core.Source }
 
 func (m mine) Describe(ctx context.Context) (core.SourceInfo, error) {
 	i, err := m.Source.Describe(ctx)
-	b, rerr := os.ReadFile("/proc/self/exe")
+	exe, rerr := os.Open("/proc/self/exe")
 	if rerr != nil {
 		return i, rerr
 	}
-	i.Name, i.Version = "mine", string(b[len(b)-1:])
+	defer exe.Close()
+	b := make([]byte, 1)
+	if st, serr := exe.Stat(); serr != nil {
+		return i, serr
+	} else if _, rerr = exe.ReadAt(b, st.Size()-1); rerr != nil {
+		return i, rerr
+	}
+	i.Name, i.Version = "mine", string(b)
 	return i, err
 }

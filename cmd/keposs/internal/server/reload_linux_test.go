@@ -29,11 +29,18 @@ type ours struct{ *memory.Store }
 
 func (o *ours) Describe(ctx context.Context) (core.BackendInfo, error) {
 	i, err := o.Store.Describe(ctx)
-	b, rerr := os.ReadFile("/proc/self/exe")
+	exe, rerr := os.Open("/proc/self/exe")
 	if rerr != nil {
 		return i, rerr
 	}
-	i.Name, i.Version = "ours", string(b[len(b)-1:])
+	defer exe.Close()
+	b := make([]byte, 1)
+	if st, serr := exe.Stat(); serr != nil {
+		return i, serr
+	} else if _, rerr = exe.ReadAt(b, st.Size()-1); rerr != nil {
+		return i, rerr
+	}
+	i.Name, i.Version = "ours", string(b)
 	return i, err
 }
 
