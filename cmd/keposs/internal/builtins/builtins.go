@@ -7,6 +7,7 @@ import (
 	"github.com/keposs/keposs/client/builtin"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/badger"
+	"github.com/keposs/keposs/escrow/etcd"
 	"github.com/keposs/keposs/escrow/memory"
 	"github.com/keposs/keposs/escrow/postgres"
 	"github.com/keposs/keposs/plugins"
@@ -19,6 +20,7 @@ var backends = []struct {
 	{"badger", func() core.Backend { return badger.New() }},
 	{"memory", func() core.Backend { return memory.New() }},
 	{"postgres", func() core.Backend { return postgres.New() }},
+	{"etcd", func() core.Backend { return etcd.New() }},
 }
 
 // BackendNames lists the built-in storage backends, the default first.

@@ -92,7 +92,7 @@ what was begun, or starts over.`,
 	f := c.Flags()
 	f.StringSliceVar(&o.Hosts, "hosts", nil, "`names` and addresses terminals reach SS-CC by; the first stands in tickets (default localhost)")
 	f.StringVar(&o.Listen, "listen", server.DefaultListen, "`address:port` to listen on")
-	f.StringVar(&o.Backend.Name, "backend", "badger", "storage `backend`: badger, memory or postgres")
+	f.StringVar(&o.Backend.Name, "backend", "badger", "storage `backend`: badger, memory, postgres or etcd")
 	f.StringVar(&settings, "config", "", "TOML `file` of the backend's settings")
 	return c
 }
