@@ -67,6 +67,7 @@ func readConfig(op string, c core.Config) (config, error) {
 	pool.MaxConns, pool.MinConns = int32(most), int32(least)
 	pool.ConnConfig.ConnectTimeout = connectWait
 	pool.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a standby answers with the past
+	pool.ConnConfig.OnNotice = heed
 	p := pool.ConnConfig.RuntimeParams
 	p["search_path"] = out.schema
 	p["application_name"] = "keposs"
