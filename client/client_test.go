@@ -14,7 +14,7 @@ import (
 
 // The whole API against a real SS-CC, with sources and KDF in plugin processes
 // and inside the program.
-// req: K-6-02, K-6.1-07, K-7.1-10, K-7.2-08, K-7.3-03, K-10.2-03, K-10.2-04, K-10.2-05, K-10.2-06
+// req: K-6-02, K-6.1-07, K-7.1-10, K-7.2-08, K-7.3-03, K-10.2-03, K-10.2-04, K-10.2-05, K-10.2-06, K-10.1-03, K-10.2-02, K-7.3-02, X-24, K-15.4-01
 func TestJourney(t *testing.T) {
 	for name, inProcess := range map[string]bool{"processes": false, "in-process": true} {
 		t.Run(name, func(t *testing.T) { journey(t, inProcess) })
@@ -60,8 +60,8 @@ func journey(t *testing.T, inProcess bool) {
 		}
 	}
 	for _, form := range []Form{FormDER, FormRaw, FormEnvelope} {
-		ct, err := c.Encrypt(ctx, message, PublicKey{}, form)
-		if err != nil {
+		ct, out, err := c.Encrypt(ctx, message, PublicKey{}, form)
+		if err != nil || out.Approved {
 			t.Fatal(err)
 		}
 		plain, _, err := c.Decrypt(ctx, ct)
@@ -79,10 +79,10 @@ func journey(t *testing.T, inProcess bool) {
 			t.Errorf("%d bytes that are no ciphertext: %v", len(bad), err)
 		}
 	}
-	if _, err := c.Encrypt(ctx, message, PublicKey{}, FormUnknown); !errors.Is(err, core.Usage) {
+	if _, _, err := c.Encrypt(ctx, message, PublicKey{}, FormUnknown); !errors.Is(err, core.Usage) {
 		t.Errorf("unknown form: %v", err)
 	}
-	if _, err := c.Encrypt(ctx, nil, PublicKey{}, FormDER); !errors.Is(err, core.TooLarge) {
+	if _, _, err := c.Encrypt(ctx, nil, PublicKey{}, FormDER); !errors.Is(err, core.TooLarge) {
 		t.Errorf("nothing to encrypt: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestHardened(t *testing.T) {
 
 // A wrong factor is refused without saying which and counted; the lock holds
 // over a restart; the administrator lifts it.
-// req: K-5.3-02a, K-15.4-L2b, X-14, X-15
+// req: K-5.3-02a, K-15.4-L2b, X-14, X-15, G-7.4-07
 func TestWrongFactorsAndLock(t *testing.T) {
 	e, c, u := initialised(t, func(o *Options) { o.Profile.Limit = 2 })
 	ctx := t.Context()
@@ -154,6 +154,7 @@ func TestWrongFactorsAndLock(t *testing.T) {
 }
 
 // Nothing works before its time, and every refusal says what comes first.
+// req: K-7.1-00, K-17.3-01
 func TestOrder(t *testing.T) {
 	e := clienttest.New(t)
 	ctx := t.Context()
@@ -174,7 +175,7 @@ func TestOrder(t *testing.T) {
 	c = opened(t, dir, right)
 	for name, err := range map[string]error{
 		"sign":       second2(c.Sign(ctx, SignRequest{Message: []byte("m")})),
-		"encrypt":    second2(c.Encrypt(ctx, []byte("m"), PublicKey{}, FormDER)),
+		"encrypt":    third(c.Encrypt(ctx, []byte("m"), PublicKey{}, FormDER)),
 		"verify":     third(c.Verify(ctx, VerifyRequest{Message: []byte("m"), Signature: make([]byte, 64)})),
 		"deregister": c.Deregister(ctx),
 	} {
@@ -228,7 +229,7 @@ func TestInitializeAgainDelivers(t *testing.T) {
 }
 
 // Unbind lets the terminal begin again; deregister ends its binding.
-// req: K-17.1-08, K-17.1-09
+// req: K-17.1-08, K-17.1-09, X-27
 func TestUnbindAndDeregister(t *testing.T) {
 	e, c, first := initialised(t)
 	ctx := t.Context()
@@ -259,6 +260,7 @@ func TestUnbindAndDeregister(t *testing.T) {
 }
 
 // The events number the steps of each clause and never hold what was typed.
+// req: K-15.4-02b
 func TestEventsHoldNoSecret(t *testing.T) {
 	var events []Event
 	_, c, _ := initialised(t, func(o *Options) { o.Events = func(e Event) { events = append(events, e) } })

@@ -48,34 +48,41 @@ const (
 
 // Encrypt encrypts message to the holder of key; a zero key is the user's own.
 // It uses no secret and asks nothing, but like every service it needs an
-// initialised module (K-7.1-00).
+// initialised module that is neither locked nor in error (K-7.1-00). State is
+// the code otherwise.
 // req: K-7.D-ENC, K-10.2-05
-func (c *Client) Encrypt(_ context.Context, message []byte, key PublicKey, form Form) ([]byte, error) {
+func (c *Client) Encrypt(_ context.Context, message []byte, key PublicKey, form Form) ([]byte, Outcome, error) {
 	const op = "client: encrypt"
 	u, err := c.User()
 	if err != nil {
-		return nil, err
+		return nil, Outcome{}, err
 	}
 	if key.IsZero() {
 		if key, err = u.EncKey(); err != nil {
-			return nil, err
+			return nil, Outcome{}, err
 		}
 	}
-	switch form {
-	case FormDER, FormRaw:
-		if len(message) == 0 || len(message) > MaxDirect {
-			return nil, core.Errorf(core.TooLarge, op, "%d bytes, want 1 to %d for SM2 alone: use an envelope", len(message), MaxDirect)
-		}
-		raw, err := sm.Encrypt(sm.Rand(), key, message)
-		if err != nil || form == FormRaw {
-			return raw, err
-		}
-		return sm.CiphertextDER(raw)
-	case FormEnvelope:
-		return sealEnvelope(sm.Rand(), key, message)
-	default:
-		return nil, core.Errorf(core.Usage, op, "unknown form %d, want der, raw or envelope", form)
+	switch {
+	case form != FormDER && form != FormRaw && form != FormEnvelope:
+		return nil, Outcome{}, core.Errorf(core.Usage, op, "unknown form %d, want der, raw or envelope", form)
+	case form != FormEnvelope && (len(message) == 0 || len(message) > MaxDirect):
+		return nil, Outcome{}, core.Errorf(core.TooLarge, op, "%d bytes, want 1 to %d for SM2 alone: use an envelope", len(message), MaxDirect)
 	}
+	var out []byte
+	outcome, err := c.module.Encrypt(func(rand io.Reader) (err error) {
+		if form == FormEnvelope {
+			out, err = sealEnvelope(rand, key, message)
+			return err
+		}
+		if out, err = sm.Encrypt(rand, key, message); err == nil && form == FormDER {
+			out, err = sm.CiphertextDER(out)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, Outcome{}, err
+	}
+	return out, outcome, nil
 }
 
 func sealEnvelope(rand io.Reader, key PublicKey, message []byte) ([]byte, error) {

@@ -60,6 +60,7 @@ func TestEnvelope(t *testing.T) {
 }
 
 // Every byte of an envelope counts, and another key opens nothing.
+// req: K-7.D-DEC
 func TestEnvelopeAltered(t *testing.T) {
 	k := newKey(t)
 	b, err := sealEnvelope(sm.Rand(), k.Public(), []byte("a message of some length"))

@@ -10,6 +10,7 @@ import (
 	"github.com/keposs/keposs/core"
 )
 
+// req: G-7.6-01, K-12.1-01, G-7.6-02
 func TestFolderIsPrivate(t *testing.T) {
 	if !privateModes {
 		t.Skip("file modes do not say who may read here")

@@ -15,7 +15,7 @@ const DefaultKDF = "pbkdf2sm3"
 // no secret.
 type PluginEvent struct {
 	Kind, Name string
-	What       string // "started", "crashed", "start failed", "circuit open", "closed"
+	What       string // "started", "reloaded", "crashed", "start failed", "circuit open", "closed"
 	PID        int
 	Err        error // of a failed start or a crash
 }
@@ -25,6 +25,8 @@ type host interface {
 	// source and kdf return the one of a name and whether its image is approved.
 	source(ctx context.Context, name string) (core.Source, bool, error)
 	kdf(ctx context.Context, name string) (core.KDF, bool, error)
+	// reload takes over the versions that are pinned now and names them.
+	reload(ctx context.Context) ([]string, error)
 	// close ends what was started and waits for it.
 	close() error
 }
@@ -49,6 +51,8 @@ func (h *inProcess) source(_ context.Context, name string) (core.Source, bool, e
 func (h *inProcess) kdf(_ context.Context, name string) (core.KDF, bool, error) {
 	return kept(&h.mu, h.kdfs, name, builtin.KDF)
 }
+
+func (h *inProcess) reload(context.Context) ([]string, error) { return nil, nil }
 
 func (h *inProcess) close() error { return nil }
 

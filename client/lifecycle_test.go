@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/keposs/keposs/client/clienttest"
@@ -190,50 +189,62 @@ func TestSheetRevokeRecover(t *testing.T) {
 	}
 }
 
-// faced is a person whose face the camera sees a little differently each time.
-type faced struct {
+// measured is a person whose face and finger are seen a little differently each time.
+type measured struct {
 	answers
-	gen   *ppdtest.Faces
-	shots int
-	asked []string
+	face   *ppdtest.Faces
+	finger core.Prompter
+	shots  int // of either
+	asked  []string
 }
 
-func (f *faced) Ask(ctx context.Context, q Prompt) (Sample, error) {
+func (m *measured) Ask(ctx context.Context, q Prompt) (Sample, error) {
 	how := "enrol "
 	if q.Purpose == core.PurposeRecover {
 		how = "enter "
 	}
-	f.asked = append(f.asked, how+q.Label)
-	if q.Label != "face" {
-		return f.answers.Ask(ctx, q)
+	m.asked = append(m.asked, how+q.Label)
+	switch q.Label {
+	case "face":
+		m.shots++
+		return NewSample(core.SampleFaceEmbedding, face.EncodeRaw(m.face.Capture(1, m.shots))), nil
+	case "fingerprint":
+		m.shots++
+		return m.finger.Ask(ctx, q)
 	}
-	f.shots++
-	return NewSample(core.SampleFaceEmbedding, face.EncodeRaw(f.gen.Capture(1, f.shots))), nil
+	return m.answers.Ask(ctx, q)
 }
 
-// The built-in face source, not a stand-in: a changed PIN, a raised cost, an
-// added factor and a recovery code ask for no face, and the face enrolled once
-// goes on opening (attack test 28).
-func TestFaceSurvivesChanges(t *testing.T) {
+// The built-in biometric sources, not stand-ins: a changed PIN, a raised cost, an
+// added factor and a recovery code ask for no face and no finger, and those
+// enrolled once go on opening (attack test 28).
+func TestBiometricsSurviveChanges(t *testing.T) {
 	e := clienttest.New(t)
 	ctx := t.Context()
-	who := &faced{answers: answers{enter: map[string]string{"pin": old["pin"], "gesture": old["gesture"]}, enrol: old}, gen: ppdtest.NewFaces(128, 7)}
+	who := &measured{
+		answers: answers{enter: map[string]string{"pin": old["pin"], "gesture": old["gesture"]}, enrol: old},
+		face:    ppdtest.NewFaces(128, 7), finger: ppdtest.Finger(7),
+	}
 	c := opened(t, provisioned(t, e), who, func(o *Options) { o.InProcess = true })
-	if _, err := c.Initialize(ctx, InitRequest{Policy: "pin & (face | gesture)"}); err != nil {
+	if _, err := c.Initialize(ctx, InitRequest{Policy: "pin & (face | fingerprint | gesture)"}); err != nil {
 		t.Fatal(err)
 	}
 	enrolled := who.shots
-	byFace := func(when string) {
+	opens := func(when string) {
 		t.Helper()
-		var err error
-		for range 3 { // a camera may see a bad day; the person then tries again
-			if err = signs(c, "pin", "face"); err == nil {
-				return
+		for _, label := range []string{"face", "fingerprint"} {
+			var err error
+			for range 3 { // a sensor may see a bad day; the person then tries again
+				if err = signs(c, "pin", label); err == nil {
+					break
+				}
+			}
+			if err != nil {
+				t.Errorf("%s: the %s no longer opens: %v", when, label, err)
 			}
 		}
-		t.Errorf("%s: the face no longer opens: %v", when, err)
 	}
-	byFace("at first")
+	opens("at first")
 	var kept *Sheet
 	for _, step := range []struct {
 		name string
@@ -251,7 +262,7 @@ func TestFaceSurvivesChanges(t *testing.T) {
 		}},
 		{"an added factor", func() error {
 			who.enrol = old
-			_, err := c.Change(ctx, ChangeRequest{Policy: "pin & (face | gesture | pin:work)", Factors: []string{"pin", "gesture"}})
+			_, err := c.Change(ctx, ChangeRequest{Policy: "pin & (face | fingerprint | gesture | pin:work)", Factors: []string{"pin", "gesture"}})
 			who.enter["pin:work"] = old["pin:work"]
 			return err
 		}},
@@ -265,13 +276,13 @@ func TestFaceSurvivesChanges(t *testing.T) {
 			t.Fatalf("%s: %v", step.name, err)
 		}
 		if who.shots != shots {
-			t.Errorf("%s: the face was presented", step.name)
+			t.Errorf("%s: a face or a finger was presented", step.name)
 		}
-		byFace(step.name)
+		opens(step.name)
 	}
 	n := 0
 	for _, a := range who.asked {
-		if strings.HasPrefix(a, "enrol face") {
+		if a == "enrol face" || a == "enrol fingerprint" {
 			n++
 		}
 	}

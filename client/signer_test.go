@@ -66,7 +66,7 @@ func TestSigner(t *testing.T) {
 	}
 
 	for _, form := range []Form{FormDER, FormRaw, FormEnvelope} {
-		ct, err := c.Encrypt(t.Context(), msg, PublicKey{}, form)
+		ct, _, err := c.Encrypt(t.Context(), msg, PublicKey{}, form)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -140,7 +140,7 @@ func TestBuiltin(t *testing.T) {
 
 // Approved and non-approved derivations never meet in one key space: another
 // name gives another output, whatever else is alike.
-// req: G-7.2-02, G-7.2-03
+// req: G-7.2-02, G-7.2-03, X-23, K-8.3-01
 func TestKeySpaces(t *testing.T) {
 	seen := map[string]string{}
 	approved := map[string]bool{pbkdf2sm3.Name: true, sm2kdf.Name: true, hkdfsm3.Name: true}

@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,9 +24,11 @@ const (
 // child is one supervised plugin and, most of the time, one process.
 type child struct {
 	sup   *Supervisor
-	entry Entry
+	entry Entry // kind and name never change; the rest under mu
 
-	turn chan struct{} // held by whoever starts, configures or ends the process
+	turn    chan struct{}  // held by whoever starts, configures or ends the process
+	ending  chan struct{}  // closed when the child is
+	retired sync.WaitGroup // processes of former versions that finish what they began
 
 	mu       sync.Mutex // of the fields below
 	image    *launch.Image
@@ -44,7 +47,7 @@ type child struct {
 }
 
 func newChild(s *Supervisor, e Entry) *child {
-	return &child{sup: s, entry: e, turn: make(chan struct{}, 1), state: StateIdle, name: e.Name}
+	return &child{sup: s, entry: e, turn: make(chan struct{}, 1), ending: make(chan struct{}), state: StateIdle, name: e.Name}
 }
 
 func (c *child) supervised() *child { return c }
@@ -154,21 +157,18 @@ func (c *child) pause(ctx context.Context) error {
 // start makes a process, attaches to it and gives it its settings again.
 func (c *child) start(ctx context.Context) (*glue.Host, error) {
 	c.mu.Lock()
-	image, config := c.image, c.config
+	image, config, e := c.image, c.config, c.entry
 	c.mu.Unlock()
 	if image == nil || image.Weak {
 		if image != nil {
 			_ = image.Close()
 		}
 		var err error
-		if image, err = c.entry.image(); err != nil {
+		if image, err = e.image(); err != nil {
 			return nil, err
 		}
 	}
-	p, err := launch.Start(ctx, launch.Spec{
-		Image: image, Kind: c.entry.Kind, Name: c.entry.label(), Args: c.entry.Args, Env: c.entry.Env,
-		Logger: c.sup.o.Logger, Timeout: c.sup.o.Timeout, Dial: glue.DialOptions(),
-	})
+	p, err := c.launch(ctx, e, image)
 	c.mu.Lock()
 	c.image = image // kept for restarts: what was measured once runs for ever
 	c.mu.Unlock()
@@ -180,22 +180,39 @@ func (c *child) start(ctx context.Context) (*glue.Host, error) {
 		p.Close()
 		return nil, err
 	}
+	return h, c.adopt(p, h, "started")
+}
+
+func (c *child) launch(ctx context.Context, e Entry, image *launch.Image) (*launch.Process, error) {
+	dial := glue.DialOptions()
+	if tell := c.sup.o.Trace; tell != nil {
+		dial = append(dial, glue.TraceOptions(tell)...)
+	}
+	return launch.Start(ctx, launch.Spec{
+		Image: image, Kind: e.Kind, Name: e.label(), Args: e.Args, Env: e.Env,
+		Logger: c.sup.o.Logger, Timeout: c.sup.o.Timeout, Dial: dial,
+	})
+}
+
+// adopt makes p the process of calls from now on and watches for its end. A
+// closed child ends it: Closed.
+func (c *child) adopt(p *launch.Process, h *glue.Host, what string) error {
 	c.mu.Lock()
 	if c.state == StateClosed {
 		c.mu.Unlock()
 		p.Close()
-		return nil, core.Errorf(core.Closed, c.op(), "it is closed")
+		return core.Errorf(core.Closed, c.op(), "it is closed")
 	}
 	c.proc, c.at, c.state, c.born, c.err = p, h, StateRunning, time.Now(), nil
 	c.name, c.version = h.Info.Name, h.Info.Version
 	c.starts++
 	c.mu.Unlock()
-	c.tell(Event{What: "started", PID: p.PID()})
+	c.tell(Event{What: what, PID: p.PID()})
 	go func() {
 		<-p.Done()
 		c.reap(p)
 	}()
-	return h, nil
+	return nil
 }
 
 // attachTimeout bounds identification and sealing; settings have the caller's time.
@@ -292,10 +309,13 @@ func (c *child) configure(ctx context.Context, config core.Config) error {
 	if err := configureHost(ctx, h, config); err != nil {
 		return err
 	}
-	kept := &core.Config{Values: map[string]string{}, Secrets: map[string]*secret.Buffer{}}
-	for k, v := range config.Values {
-		kept.Values[k] = v
-	}
+	c.keep(config)
+	return nil
+}
+
+// keep copies settings for the next process.
+func (c *child) keep(config core.Config) {
+	kept := &core.Config{Values: maps.Clone(config.Values), Secrets: map[string]*secret.Buffer{}}
 	for k, b := range config.Secrets {
 		kept.Secrets[k] = b.Clone()
 	}
@@ -304,10 +324,9 @@ func (c *child) configure(ctx context.Context, config core.Config) error {
 	c.forget()
 	if c.state == StateClosed {
 		wipe(kept)
-		return nil
+		return
 	}
 	c.config = kept
-	return nil
 }
 
 // forget wipes the kept settings; the caller holds mu.
@@ -366,6 +385,8 @@ func (c *child) close() {
 		_ = image.Close()
 	}
 	if was != StateClosed {
+		close(c.ending)
 		c.tell(Event{What: "closed"})
 	}
+	c.retired.Wait()
 }

@@ -1,6 +1,9 @@
 package plugins
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/plugins/internal/launch"
 )
@@ -60,6 +63,12 @@ func (e Entry) check(o Options) error {
 		return core.Errorf(core.Usage, op, "%s claims trust without a digest", e.Path)
 	}
 	return nil
+}
+
+// equal reports whether both start the same program in the same way.
+func (e Entry) equal(a Entry) bool {
+	return a.Kind == e.Kind && a.Name == e.Name && a.Path == e.Path && a.Digest == e.Digest && a.Trust == e.Trust &&
+		a.Root == e.Root && maps.Equal(a.Files, e.Files) && slices.Equal(a.Args, e.Args) && slices.Equal(a.Env, e.Env)
 }
 
 // image takes or shares the entry's executable.

@@ -53,6 +53,11 @@ const (
 	NoAnswer      = launch.NoAnswer
 )
 
+// ProcessLimit says how a plugin is kept from flooding this machine with
+// processes; "" where control groups cannot be made: then its process group is
+// ended with it and nothing bounds it meanwhile.
+func ProcessLimit() string { return launch.Limit() }
+
 // ServeSource serves s until the host ends this process; it does not return.
 // Called by something else than a keposs host it says so and exits with 1.
 func ServeSource(s core.Source) { serve(s) }

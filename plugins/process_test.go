@@ -416,7 +416,7 @@ func TestWrongKindOrNameIsIntegrity(t *testing.T) {
 	}
 }
 
-// req: K-10.2.3-01, X-01
+// req: K-10.2.3-01, X-01, G-7.4-11, G-7.10-07
 func TestSealedSetDoesNotGrow(t *testing.T) {
 	sup := supervise(t, plugins.Options{Unpinned: true})
 	before := source(t, sup, builtin("echo"))

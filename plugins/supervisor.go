@@ -2,7 +2,6 @@ package plugins
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,12 +17,16 @@ type Options struct {
 	Unpinned bool          // start files nobody vouches for: for development and checks
 	Events   func(Event)   // hears of starts and ends; must not block; nil = none
 	Timeout  time.Duration // of one start; 0 = 5 s
+
+	// Trace hears every call and frame as a line without secrets; for the
+	// author of a plugin. nil = nothing.
+	Trace func(line string)
 }
 
 // Event is one change in a plugin's life.
 type Event struct {
 	Kind, Name string
-	What       string // "started", "crashed", "start failed", "circuit open", "closed"
+	What       string // "started", "reloaded", "crashed", "start failed", "circuit open", "closed"
 	PID        int
 	Err        error // of a failed start or a crash
 }
@@ -36,6 +39,7 @@ const (
 	StateIdle    State = "idle"    // not started yet
 	StateRunning State = "running" // answers
 	StateCrashed State = "crashed" // started again at the next call
+	StateReload  State = "reload"  // a new version takes over; calls wait
 	StateOpen    State = "open"    // failed repeatedly; left alone until the circuit closes
 	StateClosed  State = "closed"
 )
@@ -111,16 +115,13 @@ func (s *Supervisor) Seal(allowed ...Entry) {
 	s.sealed = true
 	s.allowed = append(s.allowed, allowed...)
 	for _, c := range s.children {
-		s.allowed = append(s.allowed, c.entry)
+		s.allowed = append(s.allowed, c.current())
 	}
 }
 
 // admits reports whether e may be started; the caller holds mu.
 func (s *Supervisor) admits(e Entry) bool {
-	return !s.sealed || slices.ContainsFunc(s.allowed, func(a Entry) bool {
-		return a.Kind == e.Kind && a.Name == e.Name && a.Path == e.Path && a.Digest == e.Digest && a.Trust == e.Trust &&
-			a.Root == e.Root && maps.Equal(a.Files, e.Files) && slices.Equal(a.Args, e.Args) && slices.Equal(a.Env, e.Env)
-	})
+	return !s.sealed || slices.ContainsFunc(s.allowed, e.equal)
 }
 
 // Source returns a supervised source. It is started at its first use.

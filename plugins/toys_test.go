@@ -4,6 +4,7 @@ package plugins_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -21,6 +22,7 @@ import (
 const hostEnv = "KEPOSS_TEST_HOST"
 
 func TestMain(m *testing.M) {
+	mainIfHostile()
 	plugins.MainIfPlugin(registry)
 	if os.Getenv(hostEnv) != "" {
 		hostAndWait()
@@ -32,10 +34,21 @@ func TestMain(m *testing.M) {
 }
 
 var registry = plugins.Registry{Source: toySource, Sensor: func(string) (core.Sensor, error) { return toySensor{}, nil },
-	Backend: func(string) (core.Backend, error) { return &slowStore{}, nil }}
+	Backend: func(name string) (core.Backend, error) {
+		if name == "steady" {
+			return &steadyStore{}, nil
+		}
+		return &slowStore{}, nil
+	}}
+
+// toyVersion is what a toy says it is; "ends" and "refuses" are faults.
+const toyVersion = "KEPOSS_TEST_TOY_VERSION"
 
 // toySource returns the well-behaved source, or misbehaves before serving.
 func toySource(name string) (core.Source, error) {
+	if os.Getenv(toyVersion) == "ends" {
+		os.Exit(3)
+	}
 	switch name {
 	case "echo", "envspy", "noisy":
 		return &toy{name: name}, nil
@@ -68,7 +81,7 @@ type toy struct {
 }
 
 func (s *toy) Describe(context.Context) (core.SourceInfo, error) {
-	version := "1"
+	version := cmp.Or(os.Getenv(toyVersion), "1")
 	if s.name == "envspy" {
 		version = strings.Join(os.Environ(), "\x1f")
 	}
@@ -175,4 +188,45 @@ func (*slowStore) GetMany(ctx context.Context, k []core.Key, _ core.ReadOpts) ([
 func (*slowStore) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Result, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// steadyStore answers every key as absent. Its one setting names a file that
+// only one process may hold, like a database's.
+type steadyStore struct {
+	core.Backend
+	lock string
+}
+
+func (*steadyStore) Describe(context.Context) (core.BackendInfo, error) {
+	return core.BackendInfo{Name: "steady", Version: cmp.Or(os.Getenv(toyVersion), "1")}, nil
+}
+
+func (s *steadyStore) Configure(_ context.Context, c core.Config) error {
+	if os.Getenv(toyVersion) == "refuses" {
+		return core.Errorf(core.Invalid, "toy: configure", "not these settings")
+	}
+	f, err := os.OpenFile(c.Values["lock"], os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return core.Errorf(core.Conflict, "toy: configure", "another process holds the store: %w", err)
+	}
+	s.lock = f.Name()
+	return f.Close()
+}
+
+func (s *steadyStore) GetMany(_ context.Context, k []core.Key, _ core.ReadOpts) ([]core.Record, error) {
+	if s.lock == "" {
+		return nil, core.Errorf(core.State, "toy: get", "not configured")
+	}
+	out := make([]core.Record, len(k))
+	for i := range k {
+		out[i].Key = k[i]
+	}
+	return out, nil
+}
+
+func (s *steadyStore) Close() error {
+	if s.lock == "" {
+		return nil
+	}
+	return os.Remove(s.lock)
 }

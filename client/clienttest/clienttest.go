@@ -36,6 +36,16 @@ type Escrow struct {
 // New starts an SS-CC for t. What fails ends t.
 func New(t testing.TB) *Escrow {
 	t.Helper()
+	store := memory.New()
+	if err := store.Configure(context.Background(), core.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	return Over(t, store)
+}
+
+// Over is New over a configured backend without an SS-CC, which it closes.
+func Over(t testing.TB, store core.Backend) *Escrow {
+	t.Helper()
 	ctx := context.Background()
 	check := func(err error) {
 		t.Helper()
@@ -43,8 +53,6 @@ func New(t testing.TB) *Escrow {
 			t.Fatal(err)
 		}
 	}
-	store := memory.New()
-	check(store.Configure(ctx, core.Config{}))
 	slow, err := kdf.Builtin(kdf.Default)
 	check(err)
 	limits := sscc.DefaultLimits()

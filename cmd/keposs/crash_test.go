@@ -64,6 +64,11 @@ var crashPoints = []struct {
 var elsewhere = map[string]string{
 	"rotate.ring":      "rotation of the record keys",
 	"rotate.rewrapped": "rotation of the record keys",
+
+	"migrate.copied":    "TestMigrateKilled",
+	"migrate.whole":     "TestMigrateKilled",
+	"migrate.announced": "TestMigrateKilled",
+	"restore.frozen":    "core/sscc TestRestored",
 }
 
 // Every point the code names is killed at by TestCrash or TestCrashInLife.

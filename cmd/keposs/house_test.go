@@ -29,6 +29,7 @@ func deps(t *testing.T, pattern string, extra ...string) []string {
 
 // core imports the standard library, gmsm and x/sys, and nothing that knows a
 // network, a plugin framework or a database.
+// req: K-8.2-02
 func TestCoreImports(t *testing.T) {
 	list := deps(t, "./core/...")
 	if len(list) < 5 {
@@ -95,7 +96,7 @@ func TestPluginsImportNoImplementation(t *testing.T) {
 }
 
 // An app reaches the module through client and nothing else.
-// req: K-6.3-01
+// req: K-6.3-01, K-6.1-00a, K-17.6-L1a
 func TestExampleUsesOnlyClient(t *testing.T) {
 	cmd := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "./examples/embed")
 	cmd.Dir = testenv.Root()
@@ -136,7 +137,7 @@ func TestGoModRequires(t *testing.T) {
 }
 
 // Rights on documents and on each part of the module have owners of their own.
-// req: K-17.1-02, K-17.1-03
+// req: K-17.1-02, K-17.1-03, K-17.1-00, G-7.11-01, X-19
 func TestCodeOwners(t *testing.T) {
 	f, err := os.Open(filepath.Join(testenv.Root(), "CODEOWNERS"))
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // What a person types and the administrator's password reach no log line, no
 // output, no file, no argument and no environment of any process, from set-up
 // to the lock and at the most talkative level.
-// req: K-5.3-02d
+// req: K-5.3-02d, K-15.4-02b, TK-02
 func TestNoSecretLeaks(t *testing.T) {
 	adopt(t)
 	secrets := []needle.Needle{

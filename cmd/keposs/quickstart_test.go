@@ -30,7 +30,7 @@ func keposs(t testing.TB, args ...string) *exec.Cmd {
 
 // quickstart as a program calls it: one object on standard output, progress
 // elsewhere, files other programs can read, nothing left running.
-// req: K-7.1-00, K-7.2-02, K-7.3-01
+// req: K-7.1-00, K-7.2-02, K-7.3-01, K-15.6-01, K-5.1-03
 func TestQuickstart(t *testing.T) {
 	adopt(t)
 	before := descendants(t, os.Getpid())

@@ -237,4 +237,5 @@ func openssl3() string {
 }
 
 // What a person types, from the README's way by hand to the lock.
+// req: G-7.4-02, K-17.1-08b, G-7.10-08, G-7.6-01
 func TestScripts(t *testing.T) { scripts(t, "*.txt") }

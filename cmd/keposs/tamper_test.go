@@ -87,6 +87,7 @@ func TestChangedTicket(t *testing.T) {
 
 // A changed database is noticed when it is opened or first read, and never
 // served as something else.
+// req: G-7.9-09
 func TestChangedDatabase(t *testing.T) {
 	s := newSite(t, builtBinary(t), "warn", "--backend", "memory")
 	x := s.terminal(t)

@@ -77,6 +77,7 @@ func twoKeyGCM(t *testing.T, k1, k2, nonce []byte) []byte {
 	return slices.Concat(c1[:], c2[:], tag[:])
 }
 
+// req: K-7.1-D4, X-12, G-7.9-09
 func TestAttack17TwoKeyCiphertext(t *testing.T) {
 	// Planted: plain GCM opens one text under two keys.
 	k1, k2, nonce := bytes.Repeat([]byte{1}, 16), bytes.Repeat([]byte{2}, 16), make([]byte, 12)
@@ -256,6 +257,7 @@ func monotone(n int) []uint32 {
 
 // Attack 25: all 7,579 non-constant monotone policies over five factors, for
 // real. Level 0 takes a sample of every 40th.
+// req: K-15.5-01b, K-5.1-01, X-26
 func TestAttack25EveryPolicyOpensAsTold(t *testing.T) {
 	step := 40
 	if level() > 0 {
@@ -440,6 +442,7 @@ func TestAttack33NoPadTwice(t *testing.T) {
 
 // Attack 35 at this level: what belongs on the terminal's disk (trust record,
 // counter, journal) holds no policy, blob, OPRF key, factor or key.
+// req: K-5.3-01b, K-6.1-01b, K-15.6-01, X-26
 func TestAttack35TerminalFilesHoldNothing(t *testing.T) {
 	u := newUser(t, "35")
 	s := u.enrol(u.params("pin & face", protocol.ModeHardened, 1))

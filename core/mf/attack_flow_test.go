@@ -152,6 +152,7 @@ func TestAttack14HelperTampering(t *testing.T) {
 	}
 }
 
+// req: X-03, K-5.3-01a
 func TestAttack15BadSources(t *testing.T) {
 	u := newUser(t, "15")
 	e := u.begin(u.params("pin & face", protocol.ModePlain, 1))
@@ -212,6 +213,7 @@ func TestAttack15BadSources(t *testing.T) {
 	}
 }
 
+// req, K-5.1-01
 func TestAttack16ConstantKDF(t *testing.T) {
 	u := newUser(t, "16")
 	u.kdf.constant = true
@@ -238,6 +240,7 @@ func TestAttack16ConstantKDF(t *testing.T) {
 	}
 }
 
+// req: K-7.1-D4, K-15-02
 func TestAttack18WrongKeysInside(t *testing.T) {
 	u := newUser(t, "18")
 	s := u.enrol(u.params("pin", protocol.ModePlain, 1))
@@ -268,6 +271,7 @@ func TestAttack18WrongKeysInside(t *testing.T) {
 
 // Attack 30: labels are distinct, a traced enrolment and derive use no other,
 // and none yields two lengths of one stream.
+// req: K-3-01, X-17
 func TestAttack30Labels(t *testing.T) {
 	labels := []string{labelHolder, labelAnchor, labelFactor, labelBind, labelTransform, labelHelper, labelOPRF, labelSetKey, labelWrap, labelRoot,
 		labelBox, labelMK, labelPolicyMAC, labelPolicySign, labelConfirm, labelRebind, labelTrust, labelFails, labelJournal, labelProfile,
@@ -380,6 +384,7 @@ func TestAttack32DerivesLeaveNoTrace(t *testing.T) {
 
 // Attack 34 at this level: only the key from RK confirms. (Adapters refuse
 // reserved ids; that is tested where they are.)
+// req: K-7.2-D3
 func TestAttack34ForgedConfirm(t *testing.T) {
 	u := newUser(t, "34")
 	s := u.enrol(u.params("pin", protocol.ModePlain, 1))

@@ -311,6 +311,7 @@ func TestAttack28BiometricsSurvive(t *testing.T) {
 
 func (s *state) mustTree(t testing.TB) []string { return mustParse(t, s.sealed.Policy).Tree.Labels() }
 
+// req: X-03
 func TestAttack29RecoverySheet(t *testing.T) {
 	u := newUser(t, "29")
 	u.code, _ = NewRecoveryCode(u.rand)

@@ -69,6 +69,7 @@ func copies(t *testing.T, needles map[string][]byte) map[string]int {
 
 // Attack 23 at this level: after an open and Wipe, no copy of the anchor, RK,
 // MK, the factors or the keys is left in the process.
+// req: K-5.3-01b, K-15.4-03, X-11
 func TestAttack23MemoryAfterUse(t *testing.T) {
 	u := newUser(t, "")
 	u.secrets["pin"] = []byte("memory-scan-pin-7351")

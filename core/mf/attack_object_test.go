@@ -55,6 +55,7 @@ func mustParse(t testing.TB, b []byte) *Policy {
 	return p
 }
 
+// req: K-15.5-01b
 func TestAttack01SwapAndCancel(t *testing.T) {
 	u := newUser(t, "01")
 	s := u.enrol(u.params("pin & gesture", protocol.ModePlain, 1))
@@ -98,6 +99,7 @@ func survivors(b []byte, accept func([]byte) bool) (out []int) {
 	return out
 }
 
+// req: K-15-01a, K-7.1-06
 func TestAttack02FlipEveryByte(t *testing.T) {
 	u := newUser(t, "02")
 	s := u.enrol(u.params(wrapped3, protocol.ModePlain, 1))
@@ -171,6 +173,7 @@ func TestAttack02FlipEveryByte(t *testing.T) {
 	}
 }
 
+// req: K-15.5-01b
 func TestAttack03FieldBoundary(t *testing.T) {
 	u := newUser(t, "03")
 	p := mustParse(t, u.enrol(u.params("pin & gesture", protocol.ModePlain, 1)).sealed.Policy)
@@ -202,6 +205,7 @@ func TestAttack03FieldBoundary(t *testing.T) {
 	}
 }
 
+// req: K-5.3-03, K-15.5-05, X-10, G-7.3-05
 func TestAttack04MalformedObjects(t *testing.T) {
 	u := newUser(t, "04")
 	s := u.enrol(u.params("pin & gesture", protocol.ModePlain, 1))
@@ -262,6 +266,7 @@ func TestAttack04MalformedObjects(t *testing.T) {
 	}
 }
 
+// req: K-15-03
 func TestAttack05TreeAndSetsEdited(t *testing.T) {
 	u := newUser(t, "05")
 	s := u.enrol(u.params(wrapped3, protocol.ModePlain, 1))
@@ -363,6 +368,7 @@ func TestAttack06Cost(t *testing.T) {
 	}
 }
 
+// req: K-5.3-03
 func TestAttack07Downgrade(t *testing.T) {
 	u := newUser(t, "07")
 	s := u.enrol(u.params("pin & gesture", protocol.ModeHardened, 1))

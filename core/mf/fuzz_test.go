@@ -12,6 +12,7 @@ import (
 
 // FuzzParsePolicy: one encoding for one policy; an error has code Policy and
 // comes alone; JSON comes back. (Attack 31.)
+// req: TK-12, G-7.3-05
 func FuzzParsePolicy(f *testing.F) {
 	for _, v := range readVectors(f, "testdata/vectors.json") {
 		f.Add([]byte(v.Out.Policy))
@@ -40,6 +41,7 @@ func FuzzParsePolicy(f *testing.F) {
 }
 
 // FuzzOpenBlob: nothing but the sealed bytes opens.
+// req: TK-12, G-7.3-05
 func FuzzOpenBlob(f *testing.F) {
 	v := readVectors(f, "testdata/vectors.json")[0]
 	p, err := ParsePolicy(v.Out.Policy)
@@ -70,6 +72,7 @@ func FuzzOpenBlob(f *testing.F) {
 
 // FuzzTrustRecord: nothing but the sealed bytes opens; a body that parses
 // encodes to the same bytes.
+// req: TK-12
 func FuzzTrustRecord(f *testing.F) {
 	for _, v := range readVectors(f, "testdata/vectors.json") {
 		f.Add([]byte(v.Out.Trust))

@@ -69,6 +69,9 @@ func (e *Enrolment) dealOPRF() (*secret.Buffer, error) {
 		return nil, err
 	}
 	defer k.Wipe()
+	if err := sm.PairTest(k); err != nil {
+		return nil, err
+	}
 	pub := protocol.Point(k.Public().Compressed())
 	e.p.Escrow = Escrow{Mode: protocol.ModeHardened, OPRF: OPRFSM2, T: 1, N: 1,
 		Realms: []Realm{{ID: e.p.Escrow.Realms[0].ID, Index: 1, K: &pub}}}

@@ -310,6 +310,7 @@ func readVectors(t testing.TB, path string) []vector {
 // Attack 24, the other half: a second implementation, in Python's standard
 // library, makes every stage again from the inputs alone. A planted slip (one
 // label changed) must be noticed.
+// req: K-6.1-02a
 func TestAttack24SecondImplementation(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {

@@ -180,9 +180,14 @@ func (m *Module) capture(ctx context.Context, a *attempt, o OpenOptions, p core.
 	if a.srcs, err = m.sources(ctx, set); err != nil {
 		return err
 	}
+	for _, s := range a.srcs {
+		a.approved = a.approved && s.approved
+	}
+	if err := m.profile.space(a.approved); err != nil {
+		return err // before anybody is asked
+	}
 	a.captures = make([]core.Capture, len(a.srcs))
 	for i, s := range a.srcs {
-		a.approved = a.approved && s.approved
 		format, params, err := a.checked.CaptureParams(s.label)
 		if err != nil {
 			return err

@@ -191,7 +191,7 @@ func (m *Module) transact(ctx context.Context, flow string, o OpenOptions, p cor
 		return nil, err
 	}
 	out := &Changed{Epoch: p2.Epoch, MKGen: p2.MKGen, Policy: p2.Tree.String(), Recovery: p2.Holder(mf.RecoveryHolder) != nil,
-		Approved: g.approved, Quality: g.quality, Strength: g.strength}
+		Approved: g.approved && m.profile.approved, Quality: g.quality, Strength: g.strength}
 	m.step(10, flow+" stored")
 	return out, m.machine.Fire(EvDone, GuardNone)
 }
@@ -264,8 +264,13 @@ func (m *Module) editGeneration(ctx context.Context, a *attempt, req ChangeReque
 	if err != nil {
 		return nil, err
 	}
-	for i, s := range srcs {
+	for _, s := range srcs {
 		g.approved = g.approved && s.approved
+	}
+	if err := m.profile.space(g.approved); err != nil {
+		return nil, err
+	}
+	for i, s := range srcs {
 		if asked[i].How == mf.NeedEnrol {
 			err = m.enrolFactor(ctx, ed, s, req.Params[s.label], p, g)
 		} else {

@@ -43,6 +43,10 @@ type Config struct {
 	// OPRF blinds and finalises in hardened mode; nil = plain mode only.
 	OPRF OPRF
 
+	// Approved says that this very program runs from an approved image. A
+	// service that uses neither source nor KDF is approved only then.
+	Approved bool
+
 	Profile   Profile        // asked for at initialisation; the sealed one counts afterwards
 	SelfTests []SelfTestCase // after the known answers of core/sm: integrity, entropy, …
 	Probe     func(ctx context.Context, level uint32) error

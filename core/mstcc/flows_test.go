@@ -28,7 +28,7 @@ func initialised(t *testing.T) (*terminal, *mstcc.Module, *mstcc.InitResult) {
 	return x, m, res
 }
 
-// req: K-7.1-01, K-7.1-10, K-7.2-06, K-7.2-08, K-5.1-03
+// req: K-7.1-01, K-7.1-10, K-7.2-06, K-7.2-08, K-5.1-03, K-6.1-01a, K-6.1-01c, K-6-03, K-7.1-08, K-7.1-06, K-15.5-01a
 func TestInitSign(t *testing.T) {
 	x, m, res := initialised(t)
 	if m.State() != mstcc.User || res.User.IsZero() {
@@ -61,7 +61,7 @@ func TestInitSign(t *testing.T) {
 }
 
 // The ten steps of 7.1, the eight of 7.2 and the three of 7.3 come in order.
-// req: K-7.1-00, K-7.1-02, K-7.2-02, K-7.3-01
+// req: K-7.1-00, K-7.1-02, K-7.2-02, K-7.3-01, K-7.1-05, K-6.1-06a, K-17.6-L1b, K-16-01
 func TestStepsInOrder(t *testing.T) {
 	x, m, res := initialised(t)
 	sig, _, err := m.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, types("right"))
@@ -109,7 +109,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// req: K-5.3-02a, K-7.2-05, K-15.4-L2b, K-17.3-07, X-14, X-15, F-29, F-30, F-41
+// req: K-5.3-02a, K-7.2-05, K-15.4-L2b, K-17.3-07, X-14, X-15, F-29, F-30, F-41, K-6.1-06b
 func TestWrongPPDLocksAndAdministratorUnlocks(t *testing.T) {
 	x, m, _ := initialised(t)
 	for i := 1; i <= 5; i++ {
@@ -156,7 +156,7 @@ func TestCounterCannotBeDeleted(t *testing.T) {
 }
 
 // Every byte of every local file is authenticated.
-// req: K-15-02, K-15-01a
+// req: K-15-02, K-15-01a, X-06, X-27
 func TestTamperedLocalFiles(t *testing.T) {
 	x, m, _ := initialised(t)
 	_ = m.Close()
@@ -231,7 +231,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 
 // A try certainly not applied is given back; one that may be applied is repeated
 // with the same attempt id and counted once.
-// req: K-7.1-D1
+// req: K-7.1-D1, TK-03
 func TestLostReplies(t *testing.T) {
 	x, m, _ := initialised(t)
 	down := core.Errorf(core.Unavailable, "test", "down")
@@ -278,7 +278,7 @@ func TestRollbackAlarm(t *testing.T) {
 
 // Stopped at every named point of init, the next run succeeds, SS-CC holds one
 // record and the disk holds neither policy nor sealed keys (attack tests 21, 35).
-// req: K-7.1-D1, K-7.1-D3, K-17.1-D1, K-7.1-09b
+// req: K-7.1-D1, K-7.1-D3, K-17.1-D1, K-7.1-09b, K-6.1-01b
 func TestStopAtEveryPointOfInit(t *testing.T) {
 	points := map[string]bool{}
 	x := newTerminal(t)
@@ -356,7 +356,7 @@ func searchDisk(t *testing.T, x *terminal, needles ...[]byte) {
 	})
 }
 
-// req: K-17.1-08, K-17.1-09, K-17.7-00
+// req: K-17.1-08, K-17.1-09, K-17.7-00, F-21, F-22, G-7.11-08, X-27, K-17.1-08b
 func TestUnbindAndDeregister(t *testing.T) {
 	x, m, _ := initialised(t)
 	if err := m.Unbind(ctx, mstcc.OpenOptions{}, types("right")); err != nil {
@@ -442,7 +442,7 @@ func TestVerifyPolicies(t *testing.T) {
 }
 
 // A caller that was killed before it kept step 10 gets it again, and only that.
-// req: K-7.1-10, X-07
+// req: K-7.1-10, X-07, X-06
 func TestDelivery(t *testing.T) {
 	x := newTerminal(t)
 	m := x.open()

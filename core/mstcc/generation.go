@@ -68,6 +68,9 @@ func (m *Module) enrolGeneration(ctx context.Context, req InitRequest, mode prot
 		specs[i] = mf.FactorSpec{Label: s.label, Source: s.name, Kind: s.info.Kind}
 		g.approved = g.approved && s.approved
 	}
+	if err := m.profile.space(g.approved); err != nil {
+		return nil, err
+	}
 	root := req.Root
 	if root == mf.RootUnknown {
 		root = mf.RootWrapped

@@ -200,10 +200,12 @@ func fuzzLocal[T any](f *testing.F, seed []byte, parse func([]byte) (*T, error),
 	})
 }
 
+// req: TK-12
 func FuzzTries(f *testing.F) {
 	fuzzLocal(f, sampleTries().marshal(), parseTries, (*tries).marshal)
 }
 
+// req: TK-12
 func FuzzJournal(f *testing.F) {
 	fuzzLocal(f, sampleJournal().marshal(), parseJournal, (*journal).marshal)
 }

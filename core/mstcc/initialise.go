@@ -167,6 +167,7 @@ func (m *Module) enrolAndStore(ctx context.Context, conn Escrow, req InitRequest
 	}
 	m.step(7, "plaintext private keys wiped")
 	m.cfg.Step.At("init.wiped")
+	m.profile.approved = g.approved
 	user, err := m.store(ctx, conn, g)
 	if err != nil {
 		return nil, m.soft(err)

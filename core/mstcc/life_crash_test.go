@@ -233,6 +233,7 @@ func TestStopAtEveryPointOfRecover(t *testing.T) {
 
 // A reply of SS-CC that is lost, at Prepare or at Commit, changes nothing: the
 // same request is repeated, or the next service completes it.
+// req: TK-03
 func TestLifeWithLostReplies(t *testing.T) {
 	lost := core.Errorf(core.Indeterminate, "test", "reply lost")
 	// Once is repeated in place; so often is given up, and the next open settles

@@ -188,6 +188,7 @@ func TestChanges(t *testing.T) {
 
 // Without boxes (level 2) a biometric that stays is presented once and never
 // enrolled again; a slip in what is entered again is Auth and stores nothing.
+// req: X-26
 func TestChangeWithoutBoxes(t *testing.T) {
 	for _, mode := range modes {
 		x := newTerminal(t)

@@ -13,6 +13,23 @@ type Profile struct {
 	Limit      uint32        // tries, 1..10, default 5 (K-15.4-L2b)
 	Mode       protocol.Mode // escrow mode asked for
 	SlowFloor  uint64        // lowest accepted iteration count of the slow KDF
+
+	// approved names the key space: whether everything that made the keys was
+	// approved. It is set by initialisation, never by the caller.
+	approved bool
+}
+
+// ApprovedKeys reports whether the keys were made by approved functions and
+// images only. Such keys are opened by nothing else (G-7.2-03).
+func (p Profile) ApprovedKeys() bool { return p.approved }
+
+// space refuses keys of the approved space to what is not approved.
+// req: G-7.2-03, X-23
+func (p Profile) space(approved bool) error {
+	if p.approved && !approved {
+		return core.Errorf(core.Policy, "mstcc", "these keys were made by approved functions and images only, and something asked for now is not: use the signed image, or initialise anew")
+	}
+	return nil
 }
 
 // DefaultProfile is level 1, strict verify, five tries, the mode given.
@@ -39,7 +56,8 @@ func (p Profile) Check() error {
 	return nil
 }
 
-// marshal, version 1: level u32 ‖ verifyOpen u8 ‖ limit u32 ‖ mode u32 ‖ slowFloor u64.
+// marshal, version 1: level u32 ‖ verifyOpen u8 ‖ limit u32 ‖ mode u32 ‖
+// slowFloor u64, and for keys of the approved space u8 1 at the end.
 func (p Profile) marshal() []byte {
 	w := &enc.Packer{}
 	w.U32(p.Level)
@@ -47,12 +65,21 @@ func (p Profile) marshal() []byte {
 	w.U32(p.Limit)
 	w.U32(uint32(p.Mode))
 	w.U64(p.SlowFloor)
+	if p.approved {
+		w.Flag(true)
+	}
 	return w.B
 }
 
 func parseProfile(b []byte) (Profile, error) {
 	u := enc.NewUnpacker(b)
 	p := Profile{Level: u.U32(), VerifyOpen: u.Flag(), Limit: u.U32(), Mode: protocol.Mode(u.U32()), SlowFloor: u.U64()}
+	if !u.Done() && !u.Bad() { // a flag that is there is set: one form for one profile
+		p.approved = u.Flag()
+		if !p.approved {
+			return Profile{}, malformed("profile")
+		}
+	}
 	if !u.Done() {
 		return Profile{}, malformed("profile")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/oprf"
 	"github.com/keposs/keposs/core/sm"
 )
 
@@ -14,8 +15,8 @@ type TestResult struct {
 	Err  string `json:"error,omitempty"`
 }
 
-// runSelfTests runs the known answers of core/sm, then the injected tests, and
-// stops at the first failure: one failed test blocks everything (G-7.2-04).
+// runSelfTests runs the tests of core/sm and core/oprf, then the injected ones,
+// and stops at the first failure: one failed test blocks everything (G-7.2-04).
 // req: K-16-01, K-16-02, K-16-03, K-16-05, G-7.10-01, G-7.10-03, G-7.10-04
 func (m *Module) runSelfTests(ctx context.Context) ([]TestResult, error) {
 	var out []TestResult
@@ -29,7 +30,7 @@ func (m *Module) runSelfTests(ctx context.Context) ([]TestResult, error) {
 		out = append(out, r)
 		return err
 	}
-	for _, k := range sm.KATs() {
+	for _, k := range append(sm.SelfTests(), oprf.SelfTest()) {
 		if err := run(k.Name, k.Run); err != nil {
 			return out, err
 		}

@@ -12,7 +12,7 @@ import (
 // Every byte of what SS-CC serves is checked, with the code of docs/protocol.md,
 // section 5: the policy and the keys beside it before anything is asked, the
 // sealed keys after the try, which its Confirm forgives.
-// req: X-25, K-15-02
+// req: X-25, K-15-02, X-12, G-7.9-08, X-16, K-7.2-D1
 func TestServedBytes(t *testing.T) {
 	x, m, _ := initialised(t)
 	asked := 0

@@ -3,6 +3,7 @@ package mstcc
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"time"
 
@@ -120,17 +121,37 @@ func (m *Module) Verify(ctx context.Context, pub sm.PublicKey, message, id []byt
 		out, err := m.service(ctx, "7.3", "verification requested", o, p, func(*mf.Bundle) error { check(); return nil })
 		return ok, out, err
 	}
+	out, err := m.public("7.3", "verification requested", check)
+	return ok, out, err
+}
+
+// Encrypt runs seal, which encrypts to a public key: a service without CSP and
+// so without PPD, but one of the module, so only a bound, unlocked
+// module in a state that lets data out does it.
+// req: K-7.D-ENC, K-10.2-05, K-7.1-00, G-7.3-02
+func (m *Module) Encrypt(seal func(rand io.Reader) error) (Outcome, error) {
+	var err error
+	out, ferr := m.public("encrypt", "encryption requested", func() { err = seal(m.cfg.Rand) })
+	return out, errors.Join(ferr, err)
+}
+
+// public runs a service that uses no CSP: no entry, no grant, no connection.
+// In LOCKED, ERROR and every other state but USER it is State.
+func (m *Module) public(flow, text string, do func()) (Outcome, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.begin("7.3")
-	if err := m.machine.Fire(EvServiceReady, GuardNoCSP); err != nil {
-		return false, Outcome{}, err
+	if !m.bound() {
+		return Outcome{}, core.Errorf(core.State, "mstcc", "not initialised: run init first")
 	}
-	m.step(1, "verification requested")
-	check()
+	m.begin(flow)
+	if err := m.machine.Fire(EvServiceReady, GuardNoCSP); err != nil {
+		return Outcome{}, err
+	}
+	m.step(1, text)
+	do()
 	err := m.machine.Fire(EvDone, GuardNone)
 	m.step(3, "result returned")
-	return ok, Outcome{Approved: true}, err
+	return Outcome{Approved: m.cfg.Approved}, err
 }
 
 // take locks the module once no Confirm is under way: services in quick
@@ -402,7 +423,7 @@ func (m *Module) confirmNow(ctx context.Context, a *attempt) error {
 func (m *Module) outcome(a *attempt) Outcome {
 	out := Outcome{Alarm: m.tries.alarm}
 	if a != nil {
-		out.Approved = a.approved
+		out.Approved = a.approved && m.profile.approved
 		out.Foreign = m.tries.foreign(a.after)
 	}
 	return out

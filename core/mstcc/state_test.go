@@ -59,7 +59,7 @@ func TestTableIsDeterministic(t *testing.T) {
 }
 
 // The graph checks of requirement part 10.
-// req: K-17.3-00, K-10.3-02, G-7.11-04
+// req: K-17.3-00, K-10.3-02, G-7.11-04, K-17.3-01, K-17.3-02, K-17.3-03, K-17.3-04, K-17.3-05, K-17.3-06, K-17.3-08
 func TestGraph(t *testing.T) {
 	reach := walk(Off)
 	for _, s := range States() {
@@ -86,8 +86,59 @@ func TestGraph(t *testing.T) {
 	}
 }
 
+// Every row of the table is reached from OFF by rows of the table alone and
+// leads where it says; the grant is given by F-27 and outlives no other row.
+// req: F-01, F-01b, F-02, F-03, F-04, F-04b, F-05, F-06, F-07, F-08, F-09, F-10, F-11, F-12, F-13, F-14, F-15, F-16
+// req: F-17, F-18, F-19, F-20, F-21, F-22, F-23, F-24, F-25, F-26, F-27, F-28, F-29, F-30, F-31, F-32, F-33, F-34
+// req: F-35, F-36, F-37, F-38, F-39, F-40, F-41, F-42, F-43, F-44, F-45, F-46, F-47, F-48, F-49, F-50, F-51
+func TestEveryRow(t *testing.T) {
+	type node struct {
+		s State
+		g bool
+	}
+	// path holds the rows that lead from OFF to a state with or without grant.
+	path := map[node][]Transition{{Off, false}: nil}
+	for queue := []node{{Off, false}}; len(queue) > 0; queue = queue[1:] {
+		for _, row := range Table {
+			if row.From != queue[0].s || row.ID == "F-19" && !queue[0].g {
+				continue
+			}
+			to := node{row.To, row.ID == "F-27" || row.To == Approved && queue[0].g}
+			if _, known := path[to]; !known {
+				path[to] = append(path[queue[0]][:len(path[queue[0]]):len(path[queue[0]])], row)
+				queue = append(queue, to)
+			}
+		}
+	}
+	for _, row := range Table {
+		t.Run(row.ID, func(t *testing.T) {
+			before, ok := path[node{row.From, row.ID == "F-19"}]
+			if !ok {
+				t.Fatalf("%s is not reached", row.From)
+			}
+			var last Transition
+			m := NewMachine(func(tr Transition) { last = tr })
+			for _, r := range before {
+				if err := m.Fire(r.Event, r.Guard); err != nil {
+					t.Fatalf("on the way, %s: %v", r.ID, err)
+				}
+			}
+			if err := m.Fire(row.Event, row.Guard); err != nil {
+				t.Fatal(err)
+			}
+			if m.State() != row.To || last != row {
+				t.Errorf("now %s by %s, want %s", m.State(), last.ID, row.To)
+			}
+			if want := row.ID == "F-27" || row.ID == "F-19"; m.grant != want {
+				t.Errorf("grant %v, want %v", m.grant, want)
+			}
+		})
+	}
+}
+
 // In the product with the grant bit, F-19 never fires without a grant, and the
 // grant never outlives one service.
+// req: K-17.3-05, K-7.2-D2, TK-05
 func TestGrantProduct(t *testing.T) {
 	type node struct {
 		s State
@@ -131,6 +182,7 @@ func TestGrantProduct(t *testing.T) {
 }
 
 // Every (state, event, guard) outside the table is refused and changes nothing.
+// req: K-17.3-00, TK-05
 func TestUnlistedIsRefused(t *testing.T) {
 	events, guards := map[Event]bool{}, map[Guard]bool{}
 	for _, row := range Table {

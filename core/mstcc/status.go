@@ -39,6 +39,9 @@ type Status struct {
 func (m *Module) Status(ctx context.Context, online bool) (Status, error) {
 	m.take()
 	defer m.mu.Unlock()
+	if m.closed {
+		return Status{}, core.Errorf(core.State, "mstcc: status", "the module is closed: open it again")
+	}
 	st := Status{State: m.machine.State(), Profile: m.profile, Used: m.tries.used, Alarm: m.tries.alarm, OwnPending: len(m.tries.own)}
 	if m.trust == nil {
 		return st, nil

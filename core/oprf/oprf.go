@@ -214,10 +214,34 @@ func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText redacts in text encodings and JSON.
 func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// Element is a group element that was checked. The zero value is none and
+// refused by every use.
+type Element struct{ q point }
+
+// ParseElement checks what came from outside. Errors: Invalid when b is no
+// compressed point of the curve.
+func ParseElement(b [ElementSize]byte) (Element, error) {
+	q, err := sm2.parse("oprf: parse element", "the blinded element", &b)
+	return Element{q}, err
+}
+
 // Evaluate is BlindEvaluate of the server: k·b. Errors: Invalid when b is no
 // compressed point of the curve, decided before the key is used; Closed.
 func Evaluate(k *Key, b [ElementSize]byte) ([ElementSize]byte, error) {
-	e, _, _, err := evaluate("oprf: evaluate", k, &b)
+	if _, err := k.open("oprf: evaluate"); err != nil {
+		return [ElementSize]byte{}, err
+	}
+	e, err := ParseElement(b)
+	if err != nil {
+		return [ElementSize]byte{}, err
+	}
+	return k.Evaluate(e)
+}
+
+// Evaluate is the package's Evaluate of an element checked before. Errors:
+// Closed, Invalid for the zero value.
+func (k *Key) Evaluate(b Element) ([ElementSize]byte, error) {
+	e, _, err := k.evaluate("oprf: evaluate", &b)
 	return e.compressIf(err)
 }
 
@@ -228,25 +252,38 @@ func (q *point) compressIf(err error) (out [ElementSize]byte, _ error) {
 	return q.compress(), nil
 }
 
-func evaluate(op string, k *Key, b *[ElementSize]byte) (e, q point, s *keyState, err error) {
+func (k *Key) evaluate(op string, b *Element) (e point, s *keyState, err error) {
 	if s, err = k.open(op); err != nil {
-		return e, q, nil, err
+		return e, nil, err
 	}
-	if q, err = sm2.parse(op, "the blinded element", b); err != nil {
-		return e, q, nil, err
+	if b.q == (point{}) {
+		return e, nil, core.Errorf(core.Invalid, op, "the blinded element was not parsed")
 	}
-	e, ok := sm2.mult(&s.k, &q)
+	e, ok := sm2.mult(&s.k, &b.q)
 	if !ok {
-		return e, q, nil, core.Errorf(core.Internal, op, "the product is the identity")
+		return e, nil, core.Errorf(core.Internal, op, "the product is the identity")
 	}
-	return e, q, s, nil
+	return e, s, nil
 }
 
 // EvaluateWithProof is Evaluate with a proof c ‖ s that the key of PublicKey
 // was used. rand nil means sm.Rand(). Errors: as Evaluate, and the reader's.
 func EvaluateWithProof(rand io.Reader, k *Key, b [ElementSize]byte) (out [ElementSize]byte, proof [ProofSize]byte, err error) {
+	if _, err := k.open("oprf: evaluate with proof"); err != nil {
+		return out, proof, err
+	}
+	q, err := ParseElement(b)
+	if err != nil {
+		return out, proof, err
+	}
+	return k.EvaluateWithProof(rand, q)
+}
+
+// EvaluateWithProof is the package's EvaluateWithProof of an element checked
+// before. Errors: as Evaluate, and the reader's.
+func (k *Key) EvaluateWithProof(rand io.Reader, b Element) (out [ElementSize]byte, proof [ProofSize]byte, err error) {
 	const op = "oprf: evaluate with proof"
-	e, q, s, err := evaluate(op, k, &b)
+	e, s, err := k.evaluate(op, &b)
 	if err != nil {
 		return out, proof, err
 	}
@@ -256,7 +293,7 @@ func EvaluateWithProof(rand io.Reader, k *Key, b [ElementSize]byte) (out [Elemen
 		return out, proof, err
 	}
 	ok := false
-	sm.Guard(func() { ok = sm2.prove(&proof, &s.k, &r, &s.pub, []point{q}, []point{e}) })
+	sm.Guard(func() { ok = sm2.prove(&proof, &s.k, &r, &s.pub, []point{b.q}, []point{e}) })
 	if !ok {
 		return out, proof, core.Errorf(core.Internal, op, "a point of the proof is the identity")
 	}

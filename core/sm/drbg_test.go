@@ -53,7 +53,7 @@ func (c *counting) Read(p []byte) (int, error) {
 	return rand.Read(p)
 }
 
-// req: G-7.9-02
+// req: G-7.9-02, K-15.1-01
 func TestReseedRule(t *testing.T) {
 	for _, c := range []struct {
 		level, requests int
@@ -107,7 +107,7 @@ func (a *after) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// req: G-7.9-03
+// req: G-7.9-03, G-7.10-09, K-15.1-01, G-7.9-05
 func TestBrokenSources(t *testing.T) {
 	stuck := func(p []byte) { clear(p) }
 	biased := func(p []byte) {

@@ -9,6 +9,7 @@ import (
 
 // What parses marshals back to the same bytes; an error comes with no value.
 
+// req: TK-12, G-7.3-05
 func FuzzParsePoint(f *testing.F) {
 	k, _ := sm.GenerateKey(nil)
 	c, u := k.Public().Compressed(), k.Public().Uncompressed()
@@ -29,6 +30,7 @@ func FuzzParsePoint(f *testing.F) {
 	})
 }
 
+// req: TK-12
 func FuzzParseSPKI(f *testing.F) {
 	k, _ := sm.GenerateKey(nil)
 	f.Add(k.Public().SPKI())
@@ -43,6 +45,7 @@ func FuzzParseSPKI(f *testing.F) {
 	})
 }
 
+// req: TK-12
 func FuzzParseSignatureDER(f *testing.F) {
 	k, _ := sm.GenerateKey(nil)
 	sig, _ := k.Sign(nil, []byte("m"), []byte("id"))
@@ -56,6 +59,7 @@ func FuzzParseSignatureDER(f *testing.F) {
 	})
 }
 
+// req: TK-12
 func FuzzCiphertext(f *testing.F) {
 	k, _ := sm.GenerateKey(nil)
 	ct, _ := sm.Encrypt(nil, k.Public(), []byte("message"))

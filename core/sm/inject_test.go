@@ -11,7 +11,7 @@ import (
 
 // In a build with the tag keposs_castfail each test can be made to fail, and
 // then it alone does; the environment of a release build changes nothing.
-// req: TK-04, K-16-05, G-7.10-03
+// req: TK-04, K-16-05, G-7.10-03, K-16-00
 func TestEachTestCanBeMadeToFail(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("the go tool is not installed")

@@ -65,22 +65,30 @@ func KATs() []KAT {
 		{"drbg", "1ca31fad58a15806d36948e33d49f65a64d55734a07afd75b99773b61fa109de" +
 			"f1753c007f87fc36865be68cce6012184d7829fe3d601d95e0378eb76a64f58f" +
 			"78851537c7926fb96481c047cbaeb78b3c984347", katDRBG},
+		{"sm2-exchange", "6c89347354de2484c60b4ab1fde4c6e5", katExchange},
 	}
 	out := make([]KAT, len(list))
 	for i, t := range list {
-		out[i] = KAT{t.name, func() error {
-			got, err := t.run()
-			if err != nil {
-				return core.Errorf(core.Integrity, "sm: self-test "+t.name, "%w", err)
-			}
-			inject(t.name, got)
-			if subtle.ConstantTimeCompare(got, unhex(t.want)) != 1 {
-				return core.Errorf(core.Integrity, "sm: self-test "+t.name, "the result is not the known answer: the module must not be used")
-			}
-			return nil
-		}}
+		out[i] = KnownAnswer(t.name, t.want, t.run)
 	}
 	return out
+}
+
+// KnownAnswer makes a test: what run computes must be want, in hex. Packages
+// with algorithms of their own use it, so that each test has a name, one form
+// of failure and, in a build for tests, a way to be made to fail.
+func KnownAnswer(name, want string, run func() ([]byte, error)) KAT {
+	return KAT{name, func() error {
+		got, err := run()
+		if err != nil {
+			return core.Errorf(core.Integrity, "sm: self-test "+name, "%w", err)
+		}
+		inject(name, got)
+		if subtle.ConstantTimeCompare(got, unhex(want)) != 1 {
+			return core.Errorf(core.Integrity, "sm: self-test "+name, "the result is not the known answer: the module must not be used")
+		}
+		return nil
+	}}
 }
 
 // unhex decodes a constant of this file; a typing error there fails the test

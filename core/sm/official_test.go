@@ -16,6 +16,7 @@ func fromHex(t *testing.T, s string) []byte {
 }
 
 // The worked example of GM/T 0003.5-2012 for the key exchange.
+// req: K-15.3-00, G-7.9-06
 func TestOfficialExchange(t *testing.T) {
 	key := func(d string) *PrivateKey {
 		k, err := NewPrivateKey(fromHex(t, d))
@@ -66,6 +67,7 @@ func TestOfficialExchange(t *testing.T) {
 }
 
 // The examples' intermediate values: ZA, e, and the fixed-nonce ciphertext.
+// req: K-7.2-06, K-6.1-03
 func TestOfficialSignAndEncrypt(t *testing.T) {
 	k, err := NewPrivateKey(fromHex(t, katD))
 	if err != nil {

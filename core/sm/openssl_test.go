@@ -17,6 +17,7 @@ import (
 
 // OpenSSL 3 verifies what we sign and encrypts what we open, and the other way
 // round.
+// req: K-7.2-06, K-7.D-ENC
 func TestOpenSSL(t *testing.T) {
 	bin, err := exec.LookPath("openssl")
 	if err != nil {

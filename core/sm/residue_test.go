@@ -196,7 +196,7 @@ func residuePatterns(t *testing.T, d, z []byte, msg, id []byte) []memscan.Patter
 // A process that signed, decrypted, made a key or agreed on one holds no copy
 // of d, (1+d)^-1 or the nonce in any form; the two controls show that the scan
 // sees what is there.
-// req: TK-01, K-7.2-07, K-7.1-07, G-7.9-11
+// req: TK-01, K-7.2-07, K-7.1-07, G-7.9-11, X-11
 func TestNoCopyIsLeft(t *testing.T) {
 	for _, mode := range []string{"sign", "decrypt", "generate", "exchange", "keep", "gmsm"} {
 		t.Run(mode, func(t *testing.T) {

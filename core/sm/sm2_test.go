@@ -149,6 +149,7 @@ func TestEncryptAgainstGmsm(t *testing.T) {
 	}
 }
 
+// req: K-7.3-02
 func TestEdgesOfSignature(t *testing.T) {
 	k, _ := sm.GenerateKey(nil)
 	msg := []byte("m")
@@ -178,6 +179,7 @@ func TestEdgesOfSignature(t *testing.T) {
 	}
 }
 
+// req: K-7.3-02, G-7.3-05
 func TestStrictDER(t *testing.T) {
 	k, _ := sm.GenerateKey(nil)
 	sig, _ := k.Sign(nil, []byte("m"), id)
@@ -201,6 +203,7 @@ func TestStrictDER(t *testing.T) {
 	}
 }
 
+// req: K-7.3-02, G-7.3-05
 func TestPoints(t *testing.T) {
 	k, _ := sm.GenerateKey(nil)
 	p := k.Public()
@@ -242,7 +245,7 @@ func TestPoints(t *testing.T) {
 	}
 }
 
-// req: K-7.1-04, K-15.2-01
+// req: K-7.1-04, K-15.2-01, K-15.2-00
 func TestPrivateKeyRange(t *testing.T) {
 	for _, v := range []*big.Int{big.NewInt(0), new(big.Int).Sub(order, big.NewInt(1)), order, new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1))} {
 		if _, err := sm.NewPrivateKey(be(v)); !errors.Is(err, core.Invalid) {

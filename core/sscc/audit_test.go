@@ -94,6 +94,7 @@ func TestAuditTellsAll(t *testing.T) {
 }
 
 // Replicas write one chain; it survives restarts and many events.
+// req: G-7.6-04
 func TestAuditIsOneChain(t *testing.T) {
 	r := newRealm(t)
 	servers := []*sscc.Server{r.Server, r.replica(), r.replica()}
@@ -141,6 +142,7 @@ func (r *realm) audit2(page int) (es []sscc.AuditEvent) {
 }
 
 // Any stored bit that is turned, any part that is dropped or put back is found.
+// req: G-7.6-04
 func TestAuditTamper(t *testing.T) {
 	r := newRealm(t)
 	p := r.phone(r.app(sscc.AppRequest{}))
@@ -210,6 +212,7 @@ func (r *realm) verifyOn() (rep sscc.AuditReport) {
 
 // A backend put back to an older state is noticed by the head kept outside: the
 // users are frozen until the administrator unlocks each (I7).
+// req: X-15
 func TestRollbackFreezes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "head.json")
 	r := newRealm(t, func(c *sscc.Config) { c.Heads = sscc.NewFileHeads(path) })

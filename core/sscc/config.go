@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/oprf"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/core/step"
@@ -45,7 +46,7 @@ type SelfTestCase struct {
 type OPRF interface {
 	// Check refuses a blinded element that is not canonical, not on the curve or
 	// the identity, before anything is counted.
-	Check(blinded protocol.Point) error
+	Check(blinded protocol.Point) (oprf.Element, error)
 	// Key takes a key of protocol.OPRFSize bytes, lent; a zero or oversize one is
 	// Invalid.
 	Key(key []byte) (OPRFKey, error)
@@ -55,9 +56,9 @@ type OPRF interface {
 type OPRFKey interface {
 	Public() protocol.Point
 	// Evaluate returns key·blinded.
-	Evaluate(blinded protocol.Point) (protocol.Point, error)
+	Evaluate(blinded oprf.Element) (protocol.Point, error)
 	// EvaluateWithProof also returns the DLEQ proof c‖s that this key was used.
-	EvaluateWithProof(rand io.Reader, blinded protocol.Point) (protocol.Point, []byte, error)
+	EvaluateWithProof(rand io.Reader, blinded oprf.Element) (protocol.Point, []byte, error)
 	Wipe()
 }
 

@@ -29,7 +29,11 @@ func (s *Server) openDoc(k *keyring, of kind, r core.Record) (*doc, error) {
 		return d, nil
 	}
 	var err error
-	d.plain, err = k.open(of, r.Key, uint64(r.Version), r.Hot)
+	if of == kindApp || of == kindDevice {
+		d.plain, err = k.openHot(of, r)
+	} else {
+		d.plain, err = k.open(of, r.Key, uint64(r.Version), r.Hot)
+	}
 	return d, err
 }
 

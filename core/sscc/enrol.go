@@ -82,7 +82,7 @@ func (s *Server) EnrolChallenge(_ context.Context, ticket protocol.ID) (c protoc
 // Enrol takes a device's public key in exchange for the single use of a
 // ticket, whose key authenticates both ways. It is idempotent for the same
 // device and key. Every refusal is the same Refused.
-// req: K-5.3-04, K-17.1-05, G-7.4-09
+// req: K-5.3-04b, K-17.1-05, G-7.4-09
 func (s *Server) Enrol(ctx context.Context, r protocol.EnrolRequest) (ans protocol.EnrolAnswer, err error) {
 	if err := s.serving(); err != nil {
 		return ans, err

@@ -77,7 +77,7 @@ func (d digest) hex() string {
 }
 
 func digestOf(k *keyring, id []byte) (d digest) {
-	h := sm.HMAC(k.auditKey[:], id)
+	h := k.names.of('a', &k.auditKey, id)
 	copy(d[:], h[:])
 	return d
 }

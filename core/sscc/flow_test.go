@@ -11,6 +11,7 @@ import (
 )
 
 // A user's whole life in plain mode.
+// req: X-13, S-18, S-19
 func TestPlainFlow(t *testing.T) {
 	r := newRealm(t)
 	a := r.phone(r.app(sscc.AppRequest{})).account(protocol.ModePlain)

@@ -59,6 +59,7 @@ func TestRace(t *testing.T) {
 
 // One attempt sent by many at once is one try with one answer; with another
 // element it is refused and not counted (I2).
+// req: X-13
 func TestAttemptIsOneTry(t *testing.T) {
 	r := newRealm(t)
 	a := r.phone(r.app(sscc.AppRequest{})).account(protocol.ModeHardened)
@@ -283,7 +284,7 @@ func TestMinute(t *testing.T) {
 }
 
 // Unknown, foreign, revoked, unbound and removed are one refusal (I8).
-// req: K-7.2-04, K-17.1-10
+// req: K-7.2-04, K-17.1-10, K-5.3-04b
 func TestUniformRefusal(t *testing.T) {
 	r := newRealm(t)
 	app := r.app(sscc.AppRequest{})

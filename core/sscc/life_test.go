@@ -191,6 +191,7 @@ func TestCrashInRevoke(t *testing.T) {
 
 // A device key may change only with a revoke, never at an initialisation, in an
 // edit or after a rebind.
+// req: K-5.3-04a
 func TestForeignDeviceKey(t *testing.T) {
 	r := newRealm(t)
 	app := r.app(sscc.AppRequest{})

@@ -76,7 +76,7 @@ func (s *Server) strong(password, again *secret.Buffer) error {
 // session; on a sealed SS-CC it also unwraps the keys, and Logout then starts
 // serving. Wrong passwords are counted durably across replicas: Auth, then
 // Locked with the time to wait.
-// req: K-10.3-01, G-7.4-05, S-08..S-11
+// req: K-10.3-01, G-7.4-05, S-08, S-09, S-10, S-11
 func (s *Server) Login(ctx context.Context, password *secret.Buffer) (Token, error) {
 	return s.login(ctx, SlotPassword, password)
 }
@@ -224,12 +224,26 @@ func (s *Server) install(ctx context.Context, b *boot, root *secret.Buffer) (err
 			return s.audit.rekey(k)
 		}
 		old, err := s.audit.open(ctx, k)
-		if err != nil || !old {
+		if err != nil {
 			return err
 		}
-		s.cfg.Logger.Error("the backend is older than the log head kept outside it: every user is frozen until unlocked")
-		s.audit.note(ctx, event{kind: evRollback})
-		return s.editState(ctx, k, func(o *officerState) { o.freeze++ })
+		restored, err := s.restored(ctx)
+		if err != nil || !old && restored == 0 {
+			return err
+		}
+		why := event{kind: evRollback}
+		if restored > 0 {
+			why.op = "restored"
+			s.cfg.Logger.Warn("the backend was restored from a snapshot: every user is frozen until unlocked")
+		} else {
+			s.cfg.Logger.Error("the backend is older than the log head kept outside it: every user is frozen until unlocked")
+		}
+		s.audit.note(ctx, why)
+		if err := s.editState(ctx, k, func(o *officerState) { o.freeze++ }); err != nil {
+			return err
+		}
+		s.cfg.Step.At("restore.frozen")
+		return s.forgetRestore(ctx, restored)
 	})
 	if err != nil && first {
 		s.wipe()

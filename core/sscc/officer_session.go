@@ -130,6 +130,7 @@ func (s *Server) asOfficer(ctx context.Context, tok Token, fn func(k *keyring) e
 			return err
 		}
 		if subtle.ConstantTimeCompare(o.session[:], tok[:16]) != 1 || o.session.IsZero() || o.expires <= s.now().Unix() {
+			s.noteEnded(k, "officer", protocol.Peer{})
 			return core.Errorf(core.Auth, op, "the session ended: log in again")
 		}
 		return fn(k)

@@ -12,7 +12,7 @@ import (
 
 // Wrong passwords are counted durably, across replicas and restarts; the lock
 // lasts its time and serving goes on (S-10, S-11, S-25, S-26).
-// req: G-7.4-05, K-10.3-01
+// req: G-7.4-05, K-10.3-01, S-10, S-11, S-25, K-10.3-00
 func TestLoginLock(t *testing.T) {
 	r := newRealm(t, func(c *sscc.Config) { c.Limits.LoginTries = 3; c.Limits.LoginWait = time.Minute })
 	a := r.phone(r.app(sscc.AppRequest{})).account(protocol.ModePlain)
@@ -93,7 +93,7 @@ func TestOfficerSession(t *testing.T) {
 }
 
 // Every service of the administrator is refused without a session (Table 1).
-// req: K-10.2-01, K-10.2-07, K-10.3-01
+// req: K-10.2-01, K-10.2-07, K-10.3-01, G-7.4-01, G-7.4-03, G-7.6-04, K-10.3-00
 func TestAdminNeedsLogin(t *testing.T) {
 	r := newRealm(t)
 	app, id := r.app(sscc.AppRequest{}), newID()
@@ -117,6 +117,7 @@ func TestAdminNeedsLogin(t *testing.T) {
 }
 
 // Apps, devices and users as the administrator sees them.
+// req: K-10.1-02
 func TestAdministration(t *testing.T) {
 	r := newRealm(t)
 	for _, bad := range []sscc.AppRequest{{}, {Name: "x", Limit: 11}, {Name: "a\nb"}, {Name: string(make([]byte, 65))}, {Name: "\xff"}} {

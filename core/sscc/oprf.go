@@ -5,7 +5,6 @@ import (
 
 	"github.com/keposs/keposs/core/oprf"
 	"github.com/keposs/keposs/core/protocol"
-	"github.com/keposs/keposs/core/sm"
 )
 
 // NewOPRF returns the suite SM2-SM3 of core/oprf, for Config.OPRF.
@@ -13,10 +12,7 @@ func NewOPRF() OPRF { return suite{} }
 
 type suite struct{}
 
-func (suite) Check(blinded protocol.Point) error {
-	_, err := sm.ParsePoint(blinded[:])
-	return err
-}
+func (suite) Check(blinded protocol.Point) (oprf.Element, error) { return oprf.ParseElement(blinded) }
 
 func (suite) Key(key []byte) (OPRFKey, error) {
 	k, err := oprf.NewKey(key)
@@ -31,11 +27,11 @@ type suiteKey struct{ k *oprf.Key }
 func (k suiteKey) Public() protocol.Point { return k.k.PublicKey() }
 func (k suiteKey) Wipe()                  { k.k.Wipe() }
 
-func (k suiteKey) Evaluate(blinded protocol.Point) (protocol.Point, error) {
-	return oprf.Evaluate(k.k, blinded)
+func (k suiteKey) Evaluate(blinded oprf.Element) (protocol.Point, error) {
+	return k.k.Evaluate(blinded)
 }
 
-func (k suiteKey) EvaluateWithProof(rand io.Reader, blinded protocol.Point) (protocol.Point, []byte, error) {
-	e, proof, err := oprf.EvaluateWithProof(rand, k.k, blinded)
+func (k suiteKey) EvaluateWithProof(rand io.Reader, blinded oprf.Element) (protocol.Point, []byte, error) {
+	e, proof, err := k.k.EvaluateWithProof(rand, blinded)
 	return e, proof[:], err
 }

@@ -285,6 +285,7 @@ func TestGoldenRecords(t *testing.T) {
 
 // What parses is written back as it was; nothing panics or allocates by a
 // length it was not given.
+// req: TK-12, G-7.3-05
 func FuzzRecords(f *testing.F) {
 	all := codecs()
 	for i, c := range all {
@@ -306,6 +307,7 @@ func FuzzRecords(f *testing.F) {
 }
 
 // A frame opens only as what, where and when it was sealed.
+// req: G-7.9-09
 func TestSealBinds(t *testing.T) {
 	k := goldenRing()
 	key := k.index([]byte("tenant"), []byte("name"))
@@ -341,6 +343,7 @@ func TestSealBinds(t *testing.T) {
 
 func second(_ []byte, err error) error { return err }
 
+// req: TK-12
 func FuzzFrame(f *testing.F) {
 	k := goldenRing()
 	key := k.index([]byte("tenant"), []byte("name"))
@@ -359,6 +362,7 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
+// req: TK-12
 func FuzzHeadFile(f *testing.F) {
 	f.Add([]byte(`{"version":1,"realm":"000102030405060708090a0b0c0d0e0f","seq":3,"head":"","unix":1,"signature":""}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

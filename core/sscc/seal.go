@@ -96,7 +96,11 @@ type keyring struct {
 
 	indexKey, challengeKey, auditKey, officerKey [32]byte
 
-	stateKey core.Key // of the realm's state, read in every request
+	stateKey, sessionKey core.Key // of the realm's state and of session tickets, needed in every request
+
+	names    names
+	frames   frames
+	sessions sessions
 }
 
 const maxGens = 8
@@ -143,7 +147,7 @@ func (k *keyring) derive() {
 	}{{&k.indexKey, "index"}, {&k.challengeKey, "challenge"}, {&k.auditKey, "audit"}, {&k.officerKey, "officer"}} {
 		*d.to = sm.HMAC(k.base[:], enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str(d.label)))
 	}
-	k.stateKey = k.index(enc.Str("state"))
+	k.stateKey, k.sessionKey = k.index(enc.Str("state")), k.index(enc.Str("session"))
 }
 
 func (k *keyring) wipe() {
@@ -157,6 +161,9 @@ func (k *keyring) wipe() {
 	for _, b := range []*[32]byte{&k.base, &k.indexKey, &k.challengeKey, &k.auditKey, &k.officerKey} {
 		secret.Zero(b[:])
 	}
+	k.names.clear()
+	k.frames.clear()
+	k.sessions.clear()
 }
 
 // marshal returns the ring's secret form, owned by the caller.
@@ -227,7 +234,7 @@ func (k *keyring) clone() (*keyring, error) {
 // backend sees no identifier. The tenant of a user is the 16-byte app id; of
 // everything else a word.
 func (k *keyring) index(tenant []byte, name ...[]byte) core.Key {
-	h := sm.HMAC(k.indexKey[:], enc.Join(append([][]byte{tenant}, name...)...))
+	h := k.names.of('i', &k.indexKey, enc.Join(append([][]byte{tenant}, name...)...))
 	return core.Key(h[:])
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/oprf"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
@@ -138,7 +139,7 @@ func (s *Server) selfTest(ctx context.Context, setUp bool) error {
 }
 
 func (s *Server) runTests(ctx context.Context) error {
-	for _, k := range sm.KATs() {
+	for _, k := range append(sm.SelfTests(), oprf.SelfTest()) {
 		if err := k.Run(); err != nil {
 			return core.Errorf(core.Integrity, "sscc: self-test", "%s: %w", k.Name, err)
 		}

@@ -155,7 +155,7 @@ func (x *Exchange) Finish(ctx context.Context, sa [32]byte) (ses Session, err er
 	err = x.s.holding(func(k *keyring) error {
 		plain := marshalSession(x.peer, keys, ses.Expires)
 		defer plain.Wipe()
-		ses.Ticket, err = k.seal(x.s.cfg.Rand, kindSession, k.sessionKey(), 1, plain.Bytes())
+		ses.Ticket, err = k.seal(x.s.cfg.Rand, kindSession, k.sessionKey, 1, plain.Bytes())
 		return err
 	})
 	if err != nil {
@@ -164,8 +164,6 @@ func (x *Exchange) Finish(ctx context.Context, sa [32]byte) (ses Session, err er
 	}
 	return ses, nil
 }
-
-func (k *keyring) sessionKey() core.Key { return k.index(enc.Str("session")) }
 
 // sessionSize: 1 ‖ app 16 ‖ device 16 ‖ device key 33 ‖ expires i64 ‖ keys 96.
 const sessionSize = 1 + 16 + 16 + 33 + 8 + SessionKeys
@@ -210,15 +208,12 @@ func (s *Server) Resume(_ context.Context, ticket []byte) (peer protocol.Peer, k
 		return peer, nil, 0, ended
 	}
 	err = s.holding(func(k *keyring) error {
-		plain, err := k.open(kindSession, k.sessionKey(), 1, ticket)
-		if err != nil {
-			return ended
-		}
-		defer secret.Zero(plain)
-		if peer, keys, expires, err = parseSession(plain); err != nil {
+		if peer, keys, expires, err = k.session(ticket); err != nil {
+			s.noteEnded(k, "session", protocol.Peer{})
 			return ended
 		}
 		if expires <= s.now().Unix() {
+			s.noteEnded(k, "session", peer)
 			keys.Wipe()
 			return ended
 		}

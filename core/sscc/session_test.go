@@ -39,7 +39,7 @@ func (p *phone) exchange(s *sscc.Server) (ses sscc.Session, keys []byte, err err
 
 // Both sides get one key; any replica takes the ticket for an hour; a changed
 // one is refused.
-// req: K-6.2-03
+// req: K-6.2-03, K-6.1-04, G-7.9-06, K-15.3-00, X-28
 func TestSession(t *testing.T) {
 	r := newRealm(t)
 	p := r.phone(r.app(sscc.AppRequest{}))
@@ -71,6 +71,7 @@ func TestSession(t *testing.T) {
 }
 
 // Unknown and revoked apps and devices and a wrong device key are one Refused.
+// req: K-5.3-04a, K-5.3-04b, X-13
 func TestExchangeRefuses(t *testing.T) {
 	r := newRealm(t)
 	app := r.app(sscc.AppRequest{})
@@ -128,7 +129,7 @@ func TestRevokedInSession(t *testing.T) {
 
 // A ticket enrols one device once, within its time and its challenge; the
 // answer proves SS-CC; everything else is the same Refused.
-// req: K-17.1-05, G-7.4-09
+// req: K-17.1-05, G-7.4-09, K-5.3-04b
 func TestEnrol(t *testing.T) {
 	r := newRealm(t)
 	app := r.app(sscc.AppRequest{})

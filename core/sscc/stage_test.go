@@ -195,6 +195,7 @@ func TestPrepareRefuses(t *testing.T) {
 
 // The proof of a replacement is the confirm key in force, of an initialisation
 // the new one; every field is under it.
+// req: K-15-01a
 func TestCommitProof(t *testing.T) {
 	r := newRealm(t)
 	p := r.phone(r.app(sscc.AppRequest{}))

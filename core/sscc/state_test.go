@@ -56,6 +56,8 @@ func in(t *testing.T, s sscc.State) *sscc.Machine {
 // Every row is taken from its state; every pair of state and event without a
 // row is refused and changes nothing.
 // req: K-17.3-00, TK-05
+// req: S-01, S-02, S-03, S-04, S-05, S-06, S-07, S-08, S-09, S-10, S-11, S-12, S-13, S-14, S-15, S-16
+// req: S-17, S-18, S-19, S-20, S-21, S-22, S-23, S-24, S-25, S-26, S-27, S-28, S-29, S-30, S-31, S-32
 func TestEveryRow(t *testing.T) {
 	events, guards := map[sscc.Event]bool{}, map[sscc.Guard]bool{}
 	for _, row := range sscc.Table {
@@ -107,6 +109,7 @@ func TestEveryRow(t *testing.T) {
 }
 
 // The table is complete: rows S-01 to S-32, unique but for S-32's seven states.
+// req: G-7.11-04, TK-05
 func TestTableIsWhole(t *testing.T) {
 	seen := map[string]int{}
 	for _, r := range sscc.Table {
@@ -132,6 +135,7 @@ func TestTableIsWhole(t *testing.T) {
 }
 
 // The officer's session and serving go side by side (S-33).
+// req: S-33
 func TestTwoRegions(t *testing.T) {
 	m := in(t, sscc.Approved)
 	for _, st := range []struct {
@@ -154,7 +158,7 @@ func TestTwoRegions(t *testing.T) {
 }
 
 // The life of a server: what each state allows.
-// req: K-10.3-01, G-7.4-09, S-05
+// req: K-10.3-01, G-7.4-09, S-01, S-02, S-04, S-05, S-06, S-07, S-14, S-15, S-16, S-22, S-27, K-17.7-00, G-7.11-08, G-7.2-04
 func TestLife(t *testing.T) {
 	r := &realm{t: t, b: newTable(), clock: &clock{t: time.Unix(1_800_000_000, 0)}}
 	fail := false
@@ -222,6 +226,7 @@ func TestLife(t *testing.T) {
 }
 
 // A hard fault wipes the keys and answers nobody.
+// req: S-23, G-7.10-03, K-17.3-08
 func TestHardFault(t *testing.T) {
 	r := newRealm(t)
 	id := r.app(sscc.AppRequest{})

@@ -3,6 +3,7 @@ package sscc
 import (
 	"context"
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ type store struct {
 }
 
 const (
-	commitShards = 4                // batches under way at once; one key is always in the same one
+	commitShards = 2                // batches under way at once; one key is always in the same one
 	storeTimeout = 15 * time.Second // of one backend call
 )
 
@@ -133,7 +134,12 @@ func (b *batcher[In, Out]) run() {
 
 // round sends one batch and reports whether more is waiting; if not, the
 // batcher is at rest.
+//
+// It first lets run who is ready to: on a busy processor those are requests
+// about to ask for the same, and one call for all costs less than the turn
+// that is given away; on an idle one nobody takes it.
 func (b *batcher[In, Out]) round() (more bool) {
+	runtime.Gosched()
 	b.mu.Lock()
 	n, items := 0, 0
 	for n < len(b.waiting) && (n == 0 || items+len(b.waiting[n].in) <= core.MaxBatch) {

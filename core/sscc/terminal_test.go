@@ -142,8 +142,8 @@ func types(s string) core.Prompter {
 	})
 }
 
-// terminal opens a real module on a phone.
-func (p *phone) terminal(mode protocol.Mode) (*mstcc.Module, *wire) {
+// terminal opens a real module on a phone; edit may change what it is given.
+func (p *phone) terminal(mode protocol.Mode, edit ...func(*mstcc.Config)) (*mstcc.Module, *wire) {
 	t := p.r.t
 	t.Helper()
 	dir := t.TempDir() + "/user"
@@ -154,13 +154,17 @@ func (p *phone) terminal(mode protocol.Mode) (*mstcc.Module, *wire) {
 	_, server, _, err := p.r.Realm(bg)
 	p.r.must(err)
 	w := &wire{s: p.r.Server, peer: p.peer, n: map[string]int{}}
-	m, err := mstcc.Open(bg, mstcc.Config{
+	cfg := mstcc.Config{
 		Dir: dir, Keys: keys, Device: p.key.Public(), OPRF: blinder{}, Profile: prof,
 		Binding: &mstcc.Binding{App: p.peer.App, Device: p.peer.Device, Realm: p.r.id, Server: server},
 		Source:  func(context.Context, string) (core.Source, bool, error) { return word{}, false, nil },
 		KDF:     func(context.Context, string) (core.KDF, bool, error) { return cheap{}, false, nil },
 		Dial:    func(context.Context) (mstcc.Escrow, error) { return w, nil },
-	})
+	}
+	for _, fn := range edit {
+		fn(&cfg)
+	}
+	m, err := mstcc.Open(bg, cfg)
 	p.r.must(err)
 	t.Cleanup(func() { _ = m.Close() })
 	return m, w
@@ -168,7 +172,7 @@ func (p *phone) terminal(mode protocol.Mode) (*mstcc.Module, *wire) {
 
 // A real terminal and a real SS-CC run every service in both modes; a wrong
 // PIN is counted, the limit locks, the administrator unlocks.
-// req: K-6.2-02b, K-7.1-09c, K-7.2-03, K-7.2-D3, K-17.1-06, K-17.1-07, K-17.1-08
+// req: K-6.2-02b, K-7.1-09c, K-7.2-03, K-7.2-D3, K-17.1-06, K-17.1-07, K-17.1-08, K-6-03, K-6.1-01a, K-6.1-01c, K-3-03, K-17.6-L1b
 func TestTerminal(t *testing.T) {
 	for _, mode := range []protocol.Mode{protocol.ModePlain, protocol.ModeHardened} {
 		t.Run(mode.String(), func(t *testing.T) {

@@ -54,7 +54,8 @@ func (s *Server) Evaluate(ctx context.Context, peer protocol.Peer, r protocol.Ev
 		if r.Attempt.IsZero() {
 			return core.Errorf(core.Invalid, op, "an attempt needs an id")
 		}
-		if err := s.cfg.OPRF.Check(r.Blinded); err != nil {
+		element, err := s.cfg.OPRF.Check(r.Blinded)
+		if err != nil {
 			return core.Errorf(core.Invalid, op, "blinded element: %w", err)
 		}
 		seq, b, err := c.count(ctx, u, try{mode: protocol.ModeHardened, gen: r.Gen, attempt: r.Attempt, blinded: r.Blinded[:]})
@@ -65,9 +66,9 @@ func (s *Server) Evaluate(ctx context.Context, peer protocol.Peer, r protocol.Ev
 			return core.Errorf(core.Internal, op, "no oprf key in a hardened user's record")
 		}
 		if r.WantProof {
-			ans.Evaluated, ans.Proof, err = b.key.EvaluateWithProof(s.cfg.Rand, r.Blinded)
+			ans.Evaluated, ans.Proof, err = b.key.EvaluateWithProof(s.cfg.Rand, element)
 		} else {
-			ans.Evaluated, err = b.key.Evaluate(r.Blinded)
+			ans.Evaluated, err = b.key.Evaluate(element)
 		}
 		if err != nil {
 			return core.Errorf(core.Internal, op, "%w", err)

@@ -140,12 +140,7 @@ func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id pr
 		if err == nil {
 			err = fn(c, u)
 		}
-		if code := core.CodeOf(err); code == core.Refused || code == core.Locked {
-			if e := s.audit.record(ctx, event{kind: evRefused, code: code, op: op, subject: s.audit.digest(k, c.key), device: s.audit.digest(k, peer.Device[:])}); e != nil {
-				return e
-			}
-		}
-		return err
+		return s.noteRefused(ctx, c, err)
 	})
 }
 
@@ -192,7 +187,7 @@ func (s *Server) openUser(k *keyring, r core.Record) (*user, error) {
 	if r.Version == 0 {
 		return u, nil
 	}
-	plain, err := k.open(kindUserHot, r.Key, uint64(r.Version), r.Hot)
+	plain, err := k.openHot(kindUserHot, r)
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +308,8 @@ func (s *Server) storeUser(ctx context.Context, k *keyring, u *user, b *blob) er
 		}
 		u.hot.blobSum = sm.SM3(m.Blob)
 	}
-	if m.Hot, err = k.seal(s.cfg.Rand, kindUserHot, u.key, uint64(u.version)+1, u.hot.marshal()); err != nil {
+	plain := u.hot.marshal()
+	if m.Hot, err = k.seal(s.cfg.Rand, kindUserHot, u.key, uint64(u.version)+1, plain); err != nil {
 		return err
 	}
 	v, err := s.store.put(ctx, m)
@@ -324,5 +320,6 @@ func (s *Server) storeUser(ctx context.Context, k *keyring, u *user, b *blob) er
 		return core.Errorf(core.Corrupt, "sscc: store", "a user's record jumped to version %d", v)
 	}
 	u.version = v
+	k.frames.put(u.key, v, m.Hot, plain)
 	return nil
 }

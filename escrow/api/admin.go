@@ -3,6 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -162,6 +165,41 @@ func (a *Admin) VerifyAudit(ctx context.Context) (sscc.AuditReport, error) {
 	return text[sscc.AuditReport](ctx, a, "audit verify", func(ctx context.Context, c wire.AdminClient) (*wire.Json, error) {
 		return c.VerifyAudit(ctx, a.request())
 	})
+}
+
+// rotateLimit bounds a rotation; a longer one is ended by running it again.
+const rotateLimit = 24 * time.Hour
+
+// Rotate has SS-CC seal every record under new keys and destroy the old ones,
+// while it serves. progress, if not nil, hears how many records are done. Ended
+// early, the next Rotate goes on.
+func (a *Admin) Rotate(ctx context.Context, progress func(records int)) (records int, err error) {
+	const op = "api: rotate"
+	ctx, cancel := context.WithTimeout(ctx, rotateLimit)
+	defer cancel()
+	err = a.link.do(ctx, op, func(ctx context.Context, cc *grpc.ClientConn) error {
+		in, err := wire.NewAdminClient(cc).Rotate(ctx, a.request())
+		if err != nil {
+			return err
+		}
+		for {
+			m, err := in.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			var r rotated
+			if err := json.Unmarshal(m.GetText(), &r); err != nil {
+				return core.Errorf(core.Unavailable, op, "the server's answer is malformed: %w", err)
+			}
+			if records = r.Records; progress != nil {
+				progress(records)
+			}
+		}
+	})
+	return records, err
 }
 
 // text runs a call whose answer is a JSON object or array.

@@ -47,7 +47,7 @@ func (s *station) bare() *grpc.ClientConn {
 }
 
 // Whoever ends TLS sees no id, policy, key or blob: only sealed bytes.
-// req: K-6.2-03
+// req: K-6.2-03, X-28, G-7.9-07, K-6.1-04
 func TestBalancerSeesNothing(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, nil)
@@ -74,6 +74,7 @@ func TestBalancerSeesNothing(t *testing.T) {
 
 // A flipped byte anywhere in a sealed request, its ticket or a sealed answer is
 // refused; a request so refused was not applied.
+// req: G-7.9-08, X-28, K-5.3-04b
 func TestFlippedBytes(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, nil)
@@ -133,7 +134,7 @@ func TestFlippedBytes(t *testing.T) {
 
 // A recorded request sent again, later and from another connection, gets the
 // same answer and counts nothing.
-// req: K-7.1-D1
+// req: K-7.1-D1, K-5.3-04b
 func TestReplayIsHarmless(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, nil)
@@ -164,6 +165,7 @@ func TestReplayIsHarmless(t *testing.T) {
 
 // Another identity key, another authority, a name not in the certificate and
 // TLS 1.2 are refused, each with a text that says what to do.
+// req: K-5.3-04b
 func TestWrongServer(t *testing.T) {
 	t.Parallel()
 	s, other := newStation(t, nil), newStation(t, nil)
@@ -313,7 +315,7 @@ func TestLostReply(t *testing.T) {
 
 // Unknown app, device or user, a revoked device and another app's user are
 // refused alike: same code, same text, same number of bytes.
-// req: X-25
+// req: X-25, K-5.3-04b, K-7.2-04, K-17.1-10
 func TestUniformRefusals(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, nil)

@@ -17,7 +17,7 @@ import (
 // it with the same device and key is harmless. Errors: Refused for a ticket
 // that is unknown, used by another device or expired; Integrity when the other
 // end does not prove the ticket; Unavailable; Indeterminate: repeat.
-// req: K-17.1-05, K-17.4-01
+// req: K-17.1-05
 func Enrol(ctx context.Context, t *Ticket, device protocol.ID, key sm.PublicKey) error {
 	const op = "api: enrol"
 	if t.Key.Len() != ticketKeySize || t.ID.IsZero() || device.IsZero() || key.IsZero() {

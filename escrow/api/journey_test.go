@@ -14,7 +14,7 @@ import (
 // A terminal's life over real TLS with a real SS-CC: provisioned by ticket,
 // initialised, signing, locked out by wrong PINs, unlocked by the
 // administrator, signing again, deregistered.
-// req: K-7.1-01, K-7.2-05, K-17.1-05, X-14
+// req: K-7.1-01, K-7.2-05, K-17.1-05, X-14, K-3-03, K-6-03, K-6.1-04, K-6.2-00
 func TestJourney(t *testing.T) {
 	for _, mode := range []protocol.Mode{protocol.ModePlain, protocol.ModeHardened} {
 		t.Run(mode.String(), func(t *testing.T) {

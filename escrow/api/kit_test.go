@@ -64,7 +64,13 @@ type station struct {
 
 func newStation(t testing.TB, log *slog.Logger) *station {
 	t.Helper()
-	s := &station{t: t, store: memory.New(), clock: &clock{}, log: log}
+	return newStationOver(t, memory.New(), log)
+}
+
+// newStationOver is one over a given store, not yet configured.
+func newStationOver(t testing.TB, store core.Backend, log *slog.Logger) *station {
+	t.Helper()
+	s := &station{t: t, store: store, clock: &clock{}, log: log}
 	s.must(s.store.Configure(bg, core.Config{}))
 	var err error
 	s.cert, err = api.NewCertificate([]string{"127.0.0.1", "localhost"}, time.Hour)
@@ -103,7 +109,7 @@ func (s *station) listen(addr string) {
 	s.t.Helper()
 	cfg, err := api.ServerTLS(s.cert.CertPEM, s.cert.KeyPEM.Bytes())
 	s.must(err)
-	s.srv, err = api.NewServer(api.ServerConfig{Core: s.core, TLS: cfg, Logger: s.log, Drain: 2 * time.Second})
+	s.srv, err = api.NewServer(api.ServerConfig{Core: s.core, TLS: cfg, Logger: s.log, Drain: 2 * time.Second, AddressRate: 1e9})
 	s.must(err)
 	l, err := net.Listen("tcp", addr)
 	s.must(err)

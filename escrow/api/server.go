@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"path"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/experimental"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/sscc"
@@ -37,6 +39,10 @@ const (
 	peerPingAtLeast = 15 * time.Second
 )
 
+// maxRead is where gRPC cuts a message off. Up to there what is too large gets a
+// refusal that says so and is written down.
+const maxRead = 4 * maxRequest
+
 // DefaultDrain is how long Shutdown waits for calls under way.
 const DefaultDrain = 10 * time.Second
 
@@ -46,6 +52,10 @@ type ServerConfig struct {
 	TLS    *tls.Config   // of ServerTLS, or the operator's own with TLS 1.3
 	Logger *slog.Logger  // nil = silent; sees methods, codes and times, never content
 	Drain  time.Duration // 0 = DefaultDrain
+	// AddressRate bounds the calls a second of one address; 0 = DefaultAddressRate.
+	AddressRate float64
+	// Observe hears of every finished call with its code (Unknown = success).
+	Observe func(method string, code core.Code, took time.Duration)
 }
 
 // A Server serves one SS-CC over gRPC. No other path exists: no reflection, no
@@ -54,6 +64,8 @@ type Server struct {
 	core  *sscc.Server
 	log   *slog.Logger
 	drain time.Duration
+	from  *addresses
+	heard func(method string, code core.Code, took time.Duration)
 	grpc  *grpc.Server
 	stop  chan struct{} // closed once by Shutdown
 }
@@ -67,10 +79,13 @@ func NewServer(c ServerConfig) (*Server, error) {
 	if c.TLS.MinVersion < tls.VersionTLS13 {
 		return nil, core.Errorf(core.Usage, op, "want TLS 1.3 as the lowest version")
 	}
+	if c.AddressRate < 0 {
+		return nil, core.Errorf(core.Usage, op, "a rate of %g calls a second, want more than 0", c.AddressRate)
+	}
 	if len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
 		return nil, core.Errorf(core.Usage, op, "want a certificate")
 	}
-	s := &Server{core: c.Core, log: c.Logger, drain: c.Drain, stop: make(chan struct{})}
+	s := &Server{core: c.Core, log: c.Logger, drain: c.Drain, from: newAddresses(c.AddressRate), heard: c.Observe, stop: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -79,7 +94,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(c.TLS.Clone())),
-		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxRecvMsgSize(maxRead), grpc.MaxSendMsgSize(maxAdminAnswer), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleLimit, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPingAtLeast, PermitWithoutStream: true}),
@@ -163,7 +178,25 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
+	if err := s.admit(ctx, req, info.FullMethod); err != nil {
+		return nil, err
+	}
 	return h(ctx, req)
+}
+
+// admit refuses a call that is too large or comes too often, before anything of
+// it is read, and has it written down.
+func (s *Server) admit(ctx context.Context, req any, method string) error {
+	err := s.from.take(ctx)
+	if m, ok := req.(proto.Message); ok && err == nil {
+		if n := proto.Size(m); n > maxRequest {
+			err = core.Errorf(core.TooLarge, "ss-cc", "a request of %d bytes, at most %d", n, maxRequest)
+		}
+	}
+	if err != nil {
+		s.core.NoteRefusal(path.Base(method), core.CodeOf(err))
+	}
+	return err
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) (err error) {
@@ -176,6 +209,9 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		s.note(info.FullMethod, err, time.Since(start))
 		err = statusOut(err)
 	}()
+	if err := s.admit(ss.Context(), nil, info.FullMethod); err != nil {
+		return err
+	}
 	return h(srv, ss)
 }
 
@@ -190,6 +226,9 @@ func (s *Server) panicked(method string) error {
 // error, with its cause, which stays on this side.
 func (s *Server) note(method string, err error, took time.Duration) {
 	code := core.CodeOf(err)
+	if s.heard != nil {
+		s.heard(method, code, took)
+	}
 	switch code {
 	case core.Unknown:
 		s.log.Debug("call", "method", method, "took", took)

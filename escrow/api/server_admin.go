@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"time"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/protocol"
@@ -241,6 +242,42 @@ func (a *adminService) AuditPage(ctx context.Context, r *wire.AuditPageRequest) 
 
 func (a *adminService) VerifyAudit(ctx context.Context, r *wire.AdminRequest) (*wire.Json, error) {
 	return document(r.GetToken(), func(t sscc.Token) (any, error) { return a.s.core.VerifyAudit(ctx, t) })
+}
+
+// rotateNews is how often Rotate tells how far it is.
+const rotateNews = 250 * time.Millisecond
+
+// rotated is what Rotate tells.
+type rotated struct {
+	Records int `json:"records"` // sealed anew so far
+}
+
+func (a *adminService) Rotate(r *wire.AdminRequest, to wire.Admin_RotateServer) error {
+	t, err := token(r.GetToken())
+	if err != nil {
+		return err
+	}
+	defer secret.Zero(t[:])
+	tell := func(n int) error {
+		text, err := json.Marshal(rotated{n})
+		if err != nil {
+			return core.Errorf(core.Internal, adminOp, "%w", err)
+		}
+		return to.Send(&wire.Json{Text: text})
+	}
+	var last time.Time
+	done := 0
+	err = a.s.core.RotateKeys(to.Context(), t, func(n int) {
+		done = n
+		if time.Since(last) >= rotateNews {
+			last = time.Now()
+			_ = tell(n) // whoever left also ended the context
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return tell(done)
 }
 
 // document answers with JSON: reports whose fields grow.

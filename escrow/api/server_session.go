@@ -106,7 +106,11 @@ func notOurs() error {
 // Call opens a sealed request, serves it and seals the answer. Errors of the
 // service travel inside the sealed answer.
 func (x *sessionService) Call(ctx context.Context, r *wire.SealedRequest) (*wire.SealedAnswer, error) {
-	if n := len(r.GetTicket()); n == 0 || n > maxSessionTicket || len(r.GetSealed()) > channel.MaxRequest {
+	if n := len(r.GetSealed()); n > channel.MaxRequest {
+		x.s.core.NoteRefusal("Call", core.TooLarge)
+		return nil, core.Errorf(core.TooLarge, "ss-cc: call", "a sealed request of %d bytes, at most %d", n, channel.MaxRequest)
+	}
+	if n := len(r.GetTicket()); n == 0 || n > maxSessionTicket {
 		return nil, notOurs()
 	}
 	peer, material, _, err := x.s.core.Resume(ctx, r.GetTicket())

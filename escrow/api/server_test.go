@@ -37,7 +37,7 @@ func codeOf(err error) core.Code {
 	return core.Unknown
 }
 
-// req: K-17.1-05, K-17.4-01
+// req: K-17.1-05
 func TestEnrol(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, nil)
@@ -186,6 +186,7 @@ func TestAdmin(t *testing.T) {
 
 // What is no method, no version, no point or too large is refused with its
 // code, and nothing else is served on the port.
+// req: K-6-01, G-7.5-05, G-7.3-05
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, nil)
@@ -225,9 +226,14 @@ func TestStrangers(t *testing.T) {
 		"no ticket": {Sealed: make([]byte, 100)},
 		"garbage":   {Ticket: make([]byte, 200), Sealed: make([]byte, 100)},
 		"too large": {Ticket: make([]byte, 200), Sealed: make([]byte, 128<<10+1)},
+		"larger":    {Ticket: make([]byte, 200), Sealed: make([]byte, 256<<10)},
 	} {
-		if _, err := wire.NewSessionClient(cc).Call(bg, q); codeOf(err) != core.Auth {
-			t.Errorf("%s: %v, want auth", name, err)
+		want := core.Auth
+		if len(q.GetSealed()) > 128<<10 {
+			want = core.TooLarge
+		}
+		if _, err := wire.NewSessionClient(cc).Call(bg, q); codeOf(err) != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
 		}
 	}
 	if _, err := wire.NewSessionClient(cc).Call(bg, &wire.SealedRequest{Sealed: make([]byte, 1<<20)}); status.Code(err).String() != "ResourceExhausted" {
@@ -322,7 +328,7 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 // Nothing of a request or answer is logged, at the lowest level.
-// req: K-15.4-03
+// req: K-15.4-03, K-15.4-02b
 func TestLogHoldsNoContent(t *testing.T) {
 	t.Parallel()
 	out := &lines{}

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"github.com/keposs/keposs/core"
@@ -94,6 +95,12 @@ func (q *queue) take(maxItems, maxBytes int) []item {
 			return nil
 		}
 		q.some.Wait()
+		// Whoever is about to ask for a commit shares this one: on a busy
+		// processor a sync costs more than the turn that is given away here, on an
+		// idle one nobody takes it.
+		q.mu.Unlock()
+		runtime.Gosched()
+		q.mu.Lock()
 	}
 	n, bytes := 0, 0
 	for n < len(q.items) && n < maxItems && (n == 0 || bytes+q.items[n].size <= maxBytes) {

@@ -96,6 +96,9 @@ func (KDF) Memory(core.Params) uint64 { return 8 << 10 }
 func (KDF) Derive(ctx context.Context, p core.Params, password, salt, out []byte) error {
 	const op = "pbkdf2sm3: derive"
 	secret.Zero(out)
+	if err := tested(); err != nil {
+		return err
+	}
 	if err := check.Params(p, info, "i"); err != nil {
 		return err
 	}

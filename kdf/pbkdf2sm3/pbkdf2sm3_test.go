@@ -76,7 +76,7 @@ func TestVectors(t *testing.T) {
 
 // Wide is PBKDF2 of w blocks compressed by the clause 5.4.3 KDF, both computed
 // here by other code.
-// req: K-15.2-02a
+// req: K-15.2-02a, X-18
 func TestWideDefinition(t *testing.T) {
 	salt := []byte("a salt of 16 byt")
 	for _, w := range []uint64{2, 3, 8, 16, 17, 64} {

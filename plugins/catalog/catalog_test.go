@@ -65,7 +65,7 @@ func list(t *testing.T, root string) []Plugin {
 	return []Plugin{a, b}
 }
 
-// req: K-10.2.3-01, X-01
+// req: K-10.2.3-01, X-01, G-7.5-02, K-11-03, G-7.10-07, K-8.2-01, G-7.5-01, G-7.2-05
 func TestSignedManifestHolds(t *testing.T) {
 	root, key := t.TempDir(), newKey(t)
 	if err := Write(root, key, list(t, root)); err != nil {
@@ -97,7 +97,7 @@ func TestSignedManifestHolds(t *testing.T) {
 	}
 }
 
-// req: K-11-01, K-6.1-05a
+// req: K-11-01, K-6.1-05a, G-7.5-01, G-7.5-02, K-11-03
 func TestEveryByteCounts(t *testing.T) {
 	root := t.TempDir()
 	b, err := Sign(newKey(t), list(t, root))
@@ -220,6 +220,7 @@ func TestTrustReachesTheProcess(t *testing.T) {
 	}
 }
 
+// req: TK-12, G-7.3-05
 func FuzzParse(f *testing.F) {
 	k, err := sm.GenerateKey(sm.Rand())
 	if err != nil {

@@ -153,7 +153,7 @@ func TestRealRecords(t *testing.T) {
 	}
 }
 
-// req: TK-12
+// req: TK-12, G-7.3-05
 func FuzzParseFMR(f *testing.F) {
 	f.Add(record(f, view(1, 30)))
 	f.Add(record(f, view(1, 0), view(2, 255)))

@@ -205,6 +205,16 @@ func (r Rules) read(s core.Sample, enrol bool) (out *secret.Buffer, refusal stri
 	return secret.Own(p.Text()), ""
 }
 
+// form is how a gesture of these rules is entered.
+func (r Rules) form(label string) ask.Form {
+	return ask.Form{
+		What: "gesture", Prompt: r.prompt(label), Limit: maxText, Tries: maxRefusals,
+		New:    func(a core.Sample) (*secret.Buffer, string) { return r.read(a, true) },
+		Read:   func(a core.Sample) (*secret.Buffer, string) { return r.read(a, false) },
+		Differ: "the two gestures differ; draw it twice",
+	}
+}
+
 // Enroll asks for a new gesture and for the same again. A simple one, or two
 // that differ, is asked for again with the reason; the caller owns the secret.
 func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prompter) (core.Enrollment, error) {
@@ -213,114 +223,31 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 	if err != nil {
 		return core.Enrollment{}, err
 	}
-	if err := servedFormat(op, req.Format); err != nil {
+	if err := ask.Serves(op, req.Format, Format); err != nil {
 		return core.Enrollment{}, err
 	}
 	r := set.rules()
-	q := r.prompt(req.Label)
-	q.Total = 2
-	for range maxRefusals {
-		q.Purpose, q.Index = core.PurposeEnroll, 1
-		a, err := ask.Once(ctx, op, p, q, maxText)
-		if err != nil {
-			return core.Enrollment{}, err
-		}
-		var first *secret.Buffer
-		if first, q.Refusal = r.read(a, true); q.Refusal != "" {
-			continue
-		}
-		q.Purpose, q.Index = core.PurposeConfirm, 2
-		if a, err = ask.Once(ctx, op, p, q, maxText); err != nil {
-			first.Wipe()
-			return core.Enrollment{}, err
-		}
-		again, bad := r.read(a, false)
-		same := bad == "" && first.Equal(again)
-		again.Wipe()
-		if !same {
-			first.Wipe()
-			q.Refusal = "the two gestures differ; draw it twice"
-			continue
-		}
-		return core.Enrollment{Secret: first, Helper: r.Marshal(), Format: Format, Strength: strengthOf(r), Quality: core.Quality{Score: 100}}, nil
+	dots, err := r.form(req.Label).Twice(ctx, op, p)
+	if err != nil {
+		return core.Enrollment{}, err
 	}
-	return core.Enrollment{}, core.Errorf(core.CaptureRefused, op, "no acceptable gesture in %d entries; think of one at leisure and start again", maxRefusals)
-}
-
-func servedFormat(op string, f uint32) error {
-	if f != 0 && f != Format {
-		return core.Errorf(core.Unsupported, op, "format %d, this source serves %d", f, Format)
-	}
-	return nil
+	return core.Enrollment{Secret: dots, Helper: r.Marshal(), Format: Format, Strength: strengthOf(r), Quality: core.Quality{Score: 100}}, nil
 }
 
 // Capture asks for the gesture once. Only what cannot be a gesture of this
 // form is asked for again: whether it is the right one nothing here knows.
 func (s *Source) Capture(ctx context.Context, req core.CaptureRequest, p core.Prompter) (core.Capture, error) {
 	const op = "gesture: capture"
-	if err := servedFormat(op, req.Format); err != nil {
+	if err := ask.Serves(op, req.Format, Format); err != nil {
 		return nil, err
 	}
 	r, err := ParseRules(req.Params)
 	if err != nil {
 		return nil, err
 	}
-	q := r.prompt(req.Label)
-	q.Purpose = core.PurposeRecover
-	for range maxRefusals {
-		a, err := ask.Once(ctx, op, p, q, maxText)
-		if err != nil {
-			return nil, err
-		}
-		var got *secret.Buffer
-		if got, q.Refusal = r.read(a, false); q.Refusal == "" {
-			return &capture{rules: r, dots: got}, nil
-		}
-	}
-	return nil, core.Errorf(core.CaptureRefused, op, "no entry of the form of a gesture in %d; no try was counted", maxRefusals)
-}
-
-// capture holds one gesture. The mutex lets Close come from another goroutine
-// than Recover, when a host gives up.
-type capture struct {
-	mu    sync.Mutex
-	rules Rules
-	dots  *secret.Buffer
-	used  bool
-	shut  bool
-}
-
-// Recover implements core.Capture.
-func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret.Buffer, error) {
-	const op = "gesture: recover"
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.used:
-		return nil, core.Errorf(core.State, op, "this capture was already used; capture again")
-	case c.shut:
-		return nil, core.Errorf(core.Closed, op, "this capture is closed")
-	case ctx.Err() != nil:
-		return nil, core.Errorf(core.Canceled, op, "%w", ctx.Err())
-	}
-	r, err := ParseRules(req.Helper)
+	dots, err := r.form(req.Label).Enter(ctx, op, p)
 	if err != nil {
 		return nil, err
 	}
-	if r != c.rules {
-		return nil, core.Errorf(core.Invalid, op, "the helper is not the one the gesture was captured for")
-	}
-	c.used = true
-	out := c.dots
-	c.dots = nil
-	return out, nil
-}
-
-// Close implements core.Capture.
-func (c *capture) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shut = true
-	c.dots.Wipe()
-	return nil
+	return ask.Hold("gesture", r, ParseRules, dots), nil
 }

@@ -231,6 +231,32 @@ func (r Rules) refusal(w weakness) string {
 	}
 }
 
+// entry is how a PIN of these rules is typed.
+func (r Rules) entry(label string) ask.Form {
+	read := func(a core.Sample) (*secret.Buffer, string) {
+		if refusal := r.form(a.Data.Bytes()); refusal != "" {
+			a.Data.Wipe()
+			return nil, refusal
+		}
+		return a.Data, ""
+	}
+	return ask.Form{
+		What: "PIN", Prompt: r.prompt(label), Limit: longestAnswer, Tries: maxRefusals, Read: read,
+		New: func(a core.Sample) (*secret.Buffer, string) {
+			out, refusal := read(a)
+			if refusal != "" {
+				return nil, refusal
+			}
+			if w := weak(out.Bytes(), r.Alphabet); w != "" {
+				out.Wipe()
+				return nil, r.refusal(w)
+			}
+			return out, ""
+		},
+		Differ: "the two entries differ; type it twice",
+	}
+}
+
 // Enroll asks for a new PIN and for the same again. A weak one, or two that
 // differ, is asked for again with the reason; the caller owns the secret.
 func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prompter) (core.Enrollment, error) {
@@ -239,124 +265,36 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 	if err != nil {
 		return core.Enrollment{}, err
 	}
-	if err := servedFormat(op, req.Format); err != nil {
+	if err := ask.Serves(op, req.Format, Format); err != nil {
 		return core.Enrollment{}, err
 	}
-	q := r.prompt(req.Label)
-	q.Total = 2
-	for range maxRefusals {
-		q.Purpose, q.Index = core.PurposeEnroll, 1
-		first, err := ask.Once(ctx, op, p, q, longestAnswer)
-		if err != nil {
-			return core.Enrollment{}, err
-		}
-		if q.Refusal = r.form(first.Data.Bytes()); q.Refusal == "" {
-			if w := weak(first.Data.Bytes(), r.Alphabet); w != "" {
-				q.Refusal = r.refusal(w)
-			}
-		}
-		if q.Refusal != "" {
-			first.Data.Wipe()
-			continue
-		}
-		q.Purpose, q.Index = core.PurposeConfirm, 2
-		again, err := ask.Once(ctx, op, p, q, longestAnswer)
-		if err != nil {
-			first.Data.Wipe()
-			return core.Enrollment{}, err
-		}
-		same := first.Data.Equal(again.Data)
-		again.Data.Wipe()
-		if !same {
-			first.Data.Wipe()
-			q.Refusal = "the two entries differ; type it twice"
-			continue
-		}
-		return core.Enrollment{
-			Secret:   first.Data,
-			Helper:   r.Marshal(),
-			Format:   Format,
-			Strength: strengthOf(r.Alphabet, first.Data.Len()),
-			Quality:  core.Quality{Score: 100},
-		}, nil
+	pin, err := r.entry(req.Label).Twice(ctx, op, p)
+	if err != nil {
+		return core.Enrollment{}, err
 	}
-	return core.Enrollment{}, core.Errorf(core.CaptureRefused, op, "no acceptable PIN in %d entries; think of one at leisure and start again", maxRefusals)
-}
-
-func servedFormat(op string, f uint32) error {
-	if f != 0 && f != Format {
-		return core.Errorf(core.Unsupported, op, "format %d, this source serves %d", f, Format)
-	}
-	return nil
+	return core.Enrollment{
+		Secret:   pin,
+		Helper:   r.Marshal(),
+		Format:   Format,
+		Strength: strengthOf(r.Alphabet, pin.Len()),
+		Quality:  core.Quality{Score: 100},
+	}, nil
 }
 
 // Capture asks for the PIN once. Only what cannot be a PIN of this form is
 // asked for again: whether it is the right one nothing here knows.
 func (s *Source) Capture(ctx context.Context, req core.CaptureRequest, p core.Prompter) (core.Capture, error) {
 	const op = "pin: capture"
-	if err := servedFormat(op, req.Format); err != nil {
+	if err := ask.Serves(op, req.Format, Format); err != nil {
 		return nil, err
 	}
 	r, err := ParseRules(req.Params)
 	if err != nil {
 		return nil, err
 	}
-	q := r.prompt(req.Label)
-	q.Purpose = core.PurposeRecover
-	for range maxRefusals {
-		a, err := ask.Once(ctx, op, p, q, longestAnswer)
-		if err != nil {
-			return nil, err
-		}
-		if q.Refusal = r.form(a.Data.Bytes()); q.Refusal == "" {
-			return &capture{rules: r, pin: a.Data}, nil
-		}
-		a.Data.Wipe()
-	}
-	return nil, core.Errorf(core.CaptureRefused, op, "no entry of the form of a PIN in %d; no try was counted", maxRefusals)
-}
-
-// capture holds one typed PIN. The mutex lets Close come from another
-// goroutine than Recover, when a host gives up.
-type capture struct {
-	mu    sync.Mutex
-	rules Rules
-	pin   *secret.Buffer
-	used  bool
-	shut  bool
-}
-
-// Recover implements core.Capture.
-func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret.Buffer, error) {
-	const op = "pin: recover"
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.used:
-		return nil, core.Errorf(core.State, op, "this capture was already used; capture again")
-	case c.shut:
-		return nil, core.Errorf(core.Closed, op, "this capture is closed")
-	case ctx.Err() != nil:
-		return nil, core.Errorf(core.Canceled, op, "%w", ctx.Err())
-	}
-	r, err := ParseRules(req.Helper)
+	pin, err := r.entry(req.Label).Enter(ctx, op, p)
 	if err != nil {
 		return nil, err
 	}
-	if r != c.rules {
-		return nil, core.Errorf(core.Invalid, op, "the helper is not the one the PIN was captured for")
-	}
-	c.used = true
-	out := c.pin
-	c.pin = nil
-	return out, nil
-}
-
-// Close implements core.Capture.
-func (c *capture) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shut = true
-	c.pin.Wipe()
-	return nil
+	return ask.Hold("pin", r, ParseRules, pin), nil
 }

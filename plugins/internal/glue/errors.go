@@ -184,7 +184,7 @@ func statusIn(ctx context.Context, op string, err error, e effect) error {
 	for _, d := range s.Details() {
 		if m, ok := d.(*wire.Error); ok {
 			in := errorIn(m)
-			if cause := ctx.Err(); cause != nil && (in.Code == core.Canceled || in.Code == core.Timeout) {
+			if cause := over(ctx); cause != nil && (in.Code == core.Canceled || in.Code == core.Timeout) {
 				in.Msg, in.Err = "", cause
 				if e == writes { // the plugin says it stopped, not where
 					in.Code = core.Indeterminate
@@ -193,7 +193,7 @@ func statusIn(ctx context.Context, op string, err error, e effect) error {
 			return in
 		}
 	}
-	if cause := ctx.Err(); cause != nil {
+	if cause := over(ctx); cause != nil {
 		if e == writes {
 			return core.Errorf(core.Indeterminate, op, "%w", cause)
 		}
@@ -210,6 +210,18 @@ func statusIn(ctx context.Context, op string, err error, e effect) error {
 		c = core.Indeterminate
 	}
 	return &core.Error{Code: c, Op: op, Msg: clean(s.Message(), maxMsg)}
+}
+
+// over is ctx's error, also in the moment between its deadline and the timer
+// that says so: the plugin's own timer may be the faster one.
+func over(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // closing is gRPC's word for a call on a connection this side has closed, which

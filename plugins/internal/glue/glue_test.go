@@ -69,7 +69,7 @@ func (m mirror) Capture(context.Context, core.CaptureRequest, core.Prompter) (co
 	return nil, core.Unsupported
 }
 
-// req: X-04, G-7.9-07, K-5.3-02d
+// req: X-04, G-7.9-07, K-5.3-02d, K-15.4-00, K-15.3-00
 func TestNoSecretOnTheWire(t *testing.T) {
 	wireTap := &tap{}
 	h, end, err := Local(t.Context(), mirror{}, grpc.WithStatsHandler(wireTap))

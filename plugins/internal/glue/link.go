@@ -110,12 +110,16 @@ type Host struct {
 	conn grpc.ClientConnInterface
 	link link
 	lost atomic.Bool
+	busy atomic.Int64 // calls and streams under way
 	Info Info
 }
 
 // Lost reports whether a call found the connection broken. One over a local
 // socket does not come back: its process has ended or is about to.
 func (h *Host) Lost() bool { return h.lost.Load() }
+
+// Busy is how many calls and streams are under way.
+func (h *Host) Busy() int64 { return h.busy.Load() }
 
 // watched notes a broken connection.
 type watched struct {
@@ -124,6 +128,8 @@ type watched struct {
 }
 
 func (w watched) Invoke(ctx context.Context, method string, in, out any, opts ...grpc.CallOption) error {
+	w.h.busy.Add(1)
+	defer w.h.busy.Add(-1)
 	err := w.ClientConnInterface.Invoke(ctx, method, in, out, opts...)
 	w.h.note(err)
 	return err
@@ -132,7 +138,27 @@ func (w watched) Invoke(ctx context.Context, method string, in, out any, opts ..
 func (w watched) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s, err := w.ClientConnInterface.NewStream(ctx, d, method, opts...)
 	w.h.note(err)
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	w.h.busy.Add(1)
+	end := sync.OnceFunc(func() { w.h.busy.Add(-1) })
+	context.AfterFunc(ctx, end)
+	return stream{s, end}, nil
+}
+
+// stream tells when it has ended.
+type stream struct {
+	grpc.ClientStream
+	end func()
+}
+
+func (s stream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil {
+		s.end()
+	}
+	return err
 }
 
 // note looks for gRPC's own Unavailable; a plugin's has a detail.

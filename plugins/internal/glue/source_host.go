@@ -197,8 +197,8 @@ func (t *talk[T]) failure(ctx context.Context, e *core.Error) error {
 	switch {
 	case t.asked != nil && e.Code == codeOf(t.asked):
 		e.Msg, e.Err = "", t.asked
-	case ctx.Err() != nil && (e.Code == core.Canceled || e.Code == core.Timeout):
-		return contextError(t.op, ctx.Err())
+	case over(ctx) != nil && (e.Code == core.Canceled || e.Code == core.Timeout):
+		return contextError(t.op, over(ctx))
 	}
 	return e
 }

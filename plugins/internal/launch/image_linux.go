@@ -70,10 +70,52 @@ var starts = func() chan func() {
 	return c
 }()
 
-func start(cmd *exec.Cmd) error {
-	err := make(chan error, 1)
-	starts <- func() { err <- cmd.Start() }
-	return <-err
+// start forks cmd, into a control group of its own where that can be had. end
+// ends what the process left behind; it is called while the process's id is
+// still its own, and is never nil.
+func start(cmd *exec.Cmd, name string) (end func(), err error) {
+	h := pids()
+	var g *group
+	if h != nil {
+		if g, err = h.make(name); err != nil {
+			g = nil // a limit is a second line of defence: without it the process group is ended
+		}
+	}
+	if g != nil && g.v2 {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(g.fd.Fd())
+	}
+	failed := make(chan error, 1)
+	starts <- func() {
+		if g != nil && !g.v2 {
+			if g.enter() == nil {
+				defer h.leave()
+			}
+		}
+		failed <- cmd.Start()
+	}
+	if err := <-failed; err != nil {
+		if g != nil {
+			g.end()
+		}
+		return func() {}, err
+	}
+	return func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		if g != nil {
+			g.end()
+		}
+	}, nil
+}
+
+// exited waits until the process is gone but not reaped: its id, and that of
+// its process group, cannot be another's yet.
+func exited(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // kill ends the process and what it started.

@@ -42,6 +42,12 @@ func (i *Image) prepare(cmd *exec.Cmd) error {
 	return nil
 }
 
-func start(cmd *exec.Cmd) error { return cmd.Start() }
+// start has no groups to put the child into; its helpers are its own affair.
+func start(cmd *exec.Cmd, _ string) (end func(), err error) { return func() {}, cmd.Start() }
+
+func exited(int) {}
+
+// Limit says how plugins are kept from flooding the machine: not at all here.
+func Limit() string { return "" }
 
 func kill(p *os.Process) error { return p.Kill() }

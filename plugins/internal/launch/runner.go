@@ -22,6 +22,7 @@ type process struct {
 	stdout *tail
 	stderr *tail
 	pid    int
+	swept  chan struct{} // closed when what it left behind is ended
 
 	done  chan struct{} // closed when the process is reaped
 	state error         // how it ended; set before done is closed
@@ -37,7 +38,7 @@ var _ runner.Runner = (*process)(nil)
 var allowed = []string{"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT"}
 
 func newProcess(s Spec, cmd *exec.Cmd) (*process, error) {
-	p := &process{name: s.Name, image: s.Image, cmd: cmd, done: make(chan struct{})}
+	p := &process{name: s.Name, image: s.Image, cmd: cmd, done: make(chan struct{}), swept: make(chan struct{})}
 	// cmd.Env holds only what go-plugin set: the host's environment is skipped.
 	for _, k := range allowed {
 		if v, ok := os.LookupEnv(k); ok {
@@ -74,8 +75,9 @@ func (p *process) Start(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := context.Canceled
+	var end func()
 	if !p.killed {
-		err = start(p.cmd)
+		end, err = start(p.cmd, p.name)
 	}
 	if err != nil {
 		for _, c := range []io.Closer{p.stdin, p.stdout, p.stderr} {
@@ -86,10 +88,18 @@ func (p *process) Start(context.Context) error {
 		return &StartError{Reason: NotExecutable, Plugin: p.name, Detail: err.Error()}
 	}
 	p.pid = p.cmd.Process.Pid
+	go func() { // no helper outlives its plugin (rule P7), nor holds its pipes
+		exited(p.pid)
+		end()
+		close(p.swept)
+	}()
 	return nil
 }
 
 func (p *process) Wait(context.Context) error {
+	if p.pid != 0 {
+		<-p.swept // before the process is reaped: its id is still its own
+	}
 	err := p.cmd.Wait()
 	p.once.Do(func() {
 		p.state = err

@@ -57,6 +57,10 @@ func NewKey(rand io.Reader) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := sm.PairTest(k); err != nil {
+		k.Wipe()
+		return nil, err
+	}
 	return &Key{key: k}, nil
 }
 

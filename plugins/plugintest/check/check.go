@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +33,10 @@ type Target struct {
 	// Sources and sensors are given the values as they are.
 	Config map[string]string
 	Level  int // cases up to this level: 0 fast, 1 as in CI, 2 long
+
+	// Samples is a folder of real samples for a source, in the first kind it
+	// declares: a folder for each person, a file for each take. "" = none.
+	Samples string
 }
 
 // A Case is one rule.
@@ -60,6 +63,7 @@ type Result struct {
 	Case    Case
 	Err     error  // nil = passed or skipped
 	Skipped string // why, if it does not apply
+	Note    string // what a case that passed has to tell
 	Took    time.Duration
 }
 
@@ -103,6 +107,10 @@ func Run(ctx context.Context, t Target, report func(Result)) (ok bool) {
 		r := Result{Case: c, Err: err, Took: time.Since(start)}
 		if why, skipped := skip(err); skipped {
 			r.Err, r.Skipped = nil, why
+		}
+		var told Note
+		if errors.As(r.Err, &told) {
+			r.Err, r.Note = nil, told.Error()
 		}
 		ok = ok && r.Err == nil
 		greets = greets && (c.Name != "Runtime" && c.Name != "Handshake" || r.Err == nil)
@@ -190,17 +198,20 @@ func sourceKit(ctx context.Context, t Target) []Case {
 		return refusal("The source describes itself.", err)
 	}
 	h := ppdtest.Harness{Transport: &ppdtest.Transport{Name: "process", Open: open}}
-	switch {
-	case slices.Contains(info.Samples, core.SamplePIN):
-		h.Person, h.Poor = ppdtest.PIN, ppdtest.PoorPIN
-	case slices.Contains(info.Samples, core.SamplePattern):
-		h.Person, h.Poor = ppdtest.Pattern, ppdtest.PoorPattern
-	case slices.Contains(info.Samples, core.SampleISOFMR):
-		h.Person, h.Poor = ppdtest.Finger, ppdtest.PoorFinger
-	case slices.Contains(info.Samples, core.SampleFaceEmbedding):
-		h.Person = ppdtest.Face
-	default:
-		return refusal("The kit answers the source's prompts.", Skip(fmt.Sprintf("there are no made-up samples of the kinds %v", info.Samples)))
+	h.Person, h.Poor = person(info.Samples)
+	var more []Case
+	if t.Samples != "" && len(info.Samples) > 0 {
+		people, err := readSamples(t.Samples, info.Samples[0])
+		if err != nil {
+			return refusal("The samples can be read.", err)
+		}
+		if h.Person == nil {
+			h.Person, h.Takes, h.TakesOf = fromSamples(people), 1, 3
+		}
+		more = append(more, measured(t, info, open, people))
+	}
+	if h.Person == nil {
+		return refusal("The kit answers the source's prompts.", Skip(fmt.Sprintf("there are no made-up samples of the kinds %v: give some with --samples", info.Samples)))
 	}
 	var out []Case
 	for _, c := range ppdtest.Cases() {
@@ -211,7 +222,7 @@ func sourceKit(ctx context.Context, t Target) []Case {
 				return c.Run(ctx, h)
 			}})
 	}
-	return out
+	return append(out, more...)
 }
 
 func kdfKit(ctx context.Context, t Target) []Case {

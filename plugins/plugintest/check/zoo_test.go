@@ -71,6 +71,7 @@ var zoo = []struct{ kind, fault, caught string }{
 	{plugins.KindSource, "growing", "HelperFixedLength"},
 	{plugins.KindSource, "boasts", "StrengthHonest"},
 	{plugins.KindSource, "slow-refusal", "AnswerTime"},
+	{plugins.KindSource, "narrow", "StrengthMeasured"},
 	// KDFs
 	{plugins.KindKDF, "unbounded", "HostileValues"},
 	{plugins.KindKDF, "saltless", "Avalanche"},
@@ -101,6 +102,9 @@ func TestZoo(t *testing.T) {
 			target := Target{Path: os.Args[0], Kind: animal.kind, Env: append([]string{zooEnv + "=" + animal.fault}, noLinger...), Level: 1}
 			if animal.kind == plugins.KindSensor {
 				target.Name = animal.fault
+			}
+			if animal.caught == "StrengthMeasured" {
+				target.Samples = typedPINs(t)
 			}
 			if animal.kind == plugins.KindBackend {
 				target.Config = map[string]string{"path": "{dir}/log"}
@@ -220,6 +224,8 @@ func (z fromZoo) Enroll(ctx context.Context, r core.EnrollRequest, p core.Prompt
 		e.Helper = append(e.Helper, 0)
 	case "boasts":
 		e.Strength = core.Strength{PerTry: 128_000, Evidence: "military grade"}
+	case "narrow":
+		e.Secret = narrow(e.Secret)
 	case "constant":
 		e.Secret.Wipe()
 		e.Secret = secret.Copy([]byte("secret"))
@@ -231,6 +237,14 @@ func (z fromZoo) Capture(ctx context.Context, r core.CaptureRequest, p core.Prom
 	r.Params = pin.Rules{Alphabet: pin.Digits, Min: pin.DefaultMin, Max: pin.DefaultMax}.Marshal()
 	c, err := z.Source.Capture(ctx, r, p)
 	return zooCapture{c, z.fault}, err
+}
+
+// narrow keeps two digits of an entry: what is claimed of six is a lie.
+func narrow(s *secret.Buffer) *secret.Buffer {
+	for i := 2; i < s.Len(); i++ {
+		s.Bytes()[i] = '0'
+	}
+	return s
 }
 
 type zooCapture struct {
@@ -246,6 +260,8 @@ func (z zooCapture) Recover(ctx context.Context, r core.RecoverRequest) (*secret
 	}
 	right := s.Len() > 0 && string(s.Bytes()) == firstPIN
 	switch z.fault {
+	case "narrow":
+		return narrow(s), nil
 	case "constant":
 		return secret.Copy([]byte("secret")), nil
 	case "oracle":

@@ -16,7 +16,7 @@ import (
 func adminCommands(e *Env) []*cobra.Command {
 	return []*cobra.Command{group("admin", "Administer SS-CC: apps, tickets, devices, users, audit",
 		"  keposs admin login\n  keposs admin app create bank\n  keposs admin ticket APP --out bank.ticket",
-		adminLogin(e), adminLogout(e), adminApp(e), adminTicket(e), adminDevice(e), adminUser(e), adminStatus(e), adminAudit(e))}
+		adminLogin(e), adminLogout(e), adminApp(e), adminTicket(e), adminDevice(e), adminUser(e), adminStatus(e), adminAudit(e), adminRotate(e))}
 }
 
 // done is what a command prints that changed one thing.
@@ -109,7 +109,7 @@ func adminLogout(e *Env) *cobra.Command {
 func adminStatus(e *Env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
-		Short:   "Show the realm: state, apps, audit log",
+		Short:   "Show the realm: state, apps, keys, audit log",
 		Example: "  keposs admin status\n  keposs admin status --json",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -126,10 +126,22 @@ func adminStatus(e *Env) *cobra.Command {
 					Apps     int    `json:"apps"`
 					AuditSeq uint64 `json:"audit_seq"`
 					Endpoint string `json:"endpoint"`
-				}{d.State, d.Officer, d.Realm.String(), d.AutoSeal, d.Apps, d.AuditSeq, a.where.Endpoint}
+					Backup   bool   `json:"backup_password"`
+					KeyGen   uint16 `json:"key_generation"`
+					KeyGens  int    `json:"key_generations"` // 1 = no rotation is under way
+					Freezes  uint32 `json:"freezes"`
+				}{d.State, d.Officer, d.Realm.String(), d.AutoSeal, d.Apps, d.AuditSeq, a.where.Endpoint, d.Backup, d.KeyGen, d.KeyGens, d.Freezes}
 				return e.Report(out, func(w io.Writer) {
 					fmt.Fprintf(w, "state    %s\nofficer  %s\nrealm    %s\nendpoint %s\napps     %d\naudit    %d events\n",
 						out.State, out.Officer, out.Realm, out.Endpoint, out.Apps, out.AuditSeq)
+					fmt.Fprintf(w, "keys     generation %d\n", out.KeyGen)
+					if out.KeyGens > 1 {
+						fmt.Fprintln(w, "rotation UNFINISHED: `keposs admin rotate` ends it")
+					}
+					fmt.Fprintf(w, "backup   %s\n", pickText(out.Backup, "a second password opens the root key", "none: who loses the password loses every key"))
+					if out.Freezes > 0 {
+						fmt.Fprintf(w, "frozen   %d times, after a restore or a rollback: `keposs admin user list` shows who still is\n", out.Freezes)
+					}
 					if out.AutoSeal {
 						fmt.Fprintln(w, "unseal   AUTOMATIC: whoever starts this machine opens the keys")
 					}

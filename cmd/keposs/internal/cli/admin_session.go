@@ -77,8 +77,12 @@ func (e *Env) reportState(ctx context.Context, a *api.Admin, p place) error {
 		return err
 	}
 	out := sealState{State: string(i.State), Realm: i.Realm.String(), Endpoint: p.Endpoint, PID: p.pid, Backend: p.backend, Identity: string(i.Identity.PEM())}
+	if p.pid != 0 {
+		e.claim(&out) // it runs here, by this configuration
+	}
 	return e.Report(out, func(w io.Writer) {
 		fmt.Fprintf(w, "state    %s\nrealm    %s\nendpoint %s\n", out.State, out.Realm, out.Endpoint)
+		out.printClaim(w)
 		if out.PID != 0 {
 			fmt.Fprintf(w, "process  %d, backend %s\n", out.PID, out.Backend)
 		}

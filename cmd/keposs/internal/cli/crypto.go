@@ -231,14 +231,14 @@ HMAC-SM3 under a key sealed by SM2, for files up to 64 MiB.`,
 				return err
 			}
 			return s.with(c.Context(), e, func(cl *client.Client) error {
-				b, err := cl.Encrypt(c.Context(), msg, key, form)
+				b, outcome, err := cl.Encrypt(c.Context(), msg, key, form)
 				if err != nil {
 					return err
 				}
 				if err := e.writeOutput(op, name, b, 0o644); err != nil {
 					return err
 				}
-				return e.reportFile(wrote{name, len(b), format, false})
+				return e.reportFile(wrote{name, len(b), format, outcome.Approved})
 			})
 		},
 	}

@@ -38,7 +38,7 @@ yours (keposs plugin pin): their trust is local.`,
 			return nil
 		},
 	}
-	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginNewCommand(e), pluginCheckCommand(e), pluginPinCommand(e), pluginUnpinCommand(e))}
+	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginNewCommand(e), pluginCheckCommand(e), pluginPinCommand(e), pluginUnpinCommand(e), pluginReloadCommand(e), pluginDoctorCommand(e), pluginDebugCommand(e))}
 }
 
 // pluginList is what `keposs plugin list --json` prints.

@@ -49,6 +49,7 @@ func pluginCheckCommand(e *Env) *cobra.Command {
 	var kind, name string
 	var config []string
 	var level int
+	var samples string
 	c := &cobra.Command{
 		Use:   "check PATH...",
 		Short: "Test any plugin program against the protocol and the kit of its kind",
@@ -61,14 +62,20 @@ What the program is, it says itself; --kind and --name are for programs that ser
 several plugins. The settings of --config are given to it before the kit begins; in
 those of a backend {dir} is a fresh folder for each store.
 
+With --samples a source's claim of strength is measured: each person is enrolled
+with their first takes, then tried with their others and with those of strangers.
+A claim that what was seen refutes fails; what the samples speak for is told. The
+samples are of the first kind the source declares.
+
 The program is executed with your rights: check what you would also run by hand.`,
 		Example: `  keposs plugin check ./my-camera
   keposs plugin check examples/sensor-python --config folder=captures
+  keposs plugin check ./my-voice --samples recordings
   keposs plugin check ./my-store --config path={dir}/log --json`,
 		Args: atLeastOne("one or more PATHs"),
 		RunE: func(c *cobra.Command, args []string) error {
 			const op = "plugin check"
-			values, err := parseConfig(op, config)
+			values, err := parseConfig(op, "--config", config)
 			if err != nil {
 				return err
 			}
@@ -81,7 +88,7 @@ The program is executed with your rights: check what you would also run by hand.
 				if err != nil {
 					return err
 				}
-				p := checkOne(c.Context(), check.Target{Path: path, Kind: kind, Name: name, Config: values, Level: level})
+				p := checkOne(c.Context(), check.Target{Path: path, Kind: kind, Name: name, Config: values, Level: level, Samples: samples})
 				if c.Context().Err() != nil {
 					return core.Errorf(core.Canceled, op, "%w", c.Context().Err())
 				}
@@ -103,7 +110,8 @@ The program is executed with your rights: check what you would also run by hand.
 	f := c.Flags()
 	f.StringVar(&kind, "kind", "", "source, sensor, kdf or backend (default: what the program says)")
 	f.StringVar(&name, "name", "", "`name` the program must go by (default: what it says)")
-	f.StringArrayVar(&config, "config", nil, "a setting as `name=value`; may be repeated")
+	f.StringArrayVar(&config, "config", nil, "a setting as `name=value`, or @FILE with one a line; may be repeated")
+	f.StringVar(&samples, "samples", "", "`folder` of real samples for a source: a folder for each person, a file for each take")
 	f.IntVar(&level, "level", 0, "0 fast, 1 as in CI, 2 long")
 	return c
 }
@@ -127,13 +135,18 @@ func knownKind(op, kind string) error {
 	return usagef(op, "--kind %.16q, want source, sensor, kdf or backend", kind)
 }
 
-// parseConfig reads name=value settings; none is nil.
-func parseConfig(op string, list []string) (map[string]string, error) {
+// parseConfig reads name=value settings and @FILE, a file with one a line; none
+// is nil. flag is what the operator wrote them after.
+func parseConfig(op, flag string, list []string) (map[string]string, error) {
+	lines, err := settingLines(op, list)
+	if err != nil {
+		return nil, err
+	}
 	var out map[string]string
-	for _, text := range list {
+	for _, text := range lines {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
-			return nil, usagef(op, "--config %.40q, want name=value", text)
+			return nil, usagef(op, "%s %.40q, want name=value", flag, text)
 		}
 		if out == nil {
 			out = map[string]string{}
@@ -141,6 +154,28 @@ func parseConfig(op string, list []string) (map[string]string, error) {
 		out[name] = value
 	}
 	return out, nil
+}
+
+// settingLines puts the lines of an @FILE where it stands; blank ones and those
+// that begin with # are left out.
+func settingLines(op string, list []string) (lines []string, err error) {
+	for _, c := range list {
+		file, ok := strings.CutPrefix(c, "@")
+		if !ok {
+			lines = append(lines, c)
+			continue
+		}
+		text, err := (&Env{}).readInput(op, file, 64<<10)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines, nil
 }
 
 // checkOne runs every case against one program.
@@ -160,7 +195,7 @@ func checkOne(ctx context.Context, t check.Target) checkedPlugin {
 		t.Kind = plugins.KindSource // the handshake is the same for all; its case says what is wrong
 	}
 	p.OK = check.Run(ctx, t, func(r check.Result) {
-		c := checkedCase{Name: r.Case.Name, Group: r.Case.Group, Rule: r.Case.Rule, Outcome: r.Outcome(), Found: r.Skipped, TookMS: float64(r.Took.Microseconds()) / 1000}
+		c := checkedCase{Name: r.Case.Name, Group: r.Case.Group, Rule: r.Case.Rule, Outcome: r.Outcome(), Found: r.Skipped + r.Note, TookMS: float64(r.Took.Microseconds()) / 1000}
 		switch c.Outcome {
 		case "failed":
 			p.Failed++
@@ -194,6 +229,10 @@ func (p checkedPlugin) print(w io.Writer) {
 		switch c.Outcome {
 		case "failed":
 			fmt.Fprintf(w, "          found:      %s\n          what to do: %s\n", oneLine(c.Found), c.Advice)
+		case "passed":
+			if c.Found != "" {
+				fmt.Fprintf(w, "          measured:   %s\n", oneLine(c.Found))
+			}
 		case "skipped":
 			fmt.Fprintf(w, "          because:    %s\n", oneLine(c.Found))
 		}

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keposs/keposs/client"
+	"github.com/keposs/keposs/cmd/keposs/internal/builtins"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/plugintest/check"
@@ -39,14 +41,16 @@ taken with the modules beside it. From then on a source may stand in policies, a
 KDF in --kdf, and a sensor is used by --sensor; a changed copy is refused. Results
 with it are never approved: only the vendor's signature does that.
 
+A backend is named by keposs ss-cc init --backend.
+
 Pin again after you changed the plugin: the new version takes the place of the old
-at the next command. Test it first with keposs plugin check.`,
+at the next command; a running SS-CC is told by keposs plugin reload. Test it first with keposs plugin check.`,
 		Example: `  keposs plugin pin ./my-camera
   keposs plugin pin examples/sensor-python --config folder=/srv/captures`,
 		Args: exactly(1, "one PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
 			const op = "plugin pin"
-			values, err := parseConfig(op, config)
+			values, err := parseConfig(op, "--config", config)
 			if err != nil {
 				return err
 			}
@@ -61,6 +65,9 @@ at the next command. Test it first with keposs plugin check.`,
 			i, err := check.Identify(c.Context(), check.Target{Path: path})
 			if err != nil {
 				return advise(core.Errorf(core.Invalid, op, "%s does not say what it is: %w", path, err), "`keposs plugin check %s` tells what is wrong with it", path)
+			}
+			if slices.Contains(builtins.BackendNames(), i.Name) && i.Kind == plugins.KindBackend {
+				return core.Errorf(core.Conflict, op, "backend %s is built in; give the plugin another name", i.Name)
 			}
 			others, err := check.Beside(path)
 			if err != nil {
@@ -81,7 +88,7 @@ at the next command. Test it first with keposs plugin check.`,
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&config, "config", nil, "a setting it is always given, as `name=value`; may be repeated")
+	c.Flags().StringArrayVar(&config, "config", nil, "a setting it is always given, as `name=value`, or @FILE with one a line; may be repeated")
 	return c
 }
 

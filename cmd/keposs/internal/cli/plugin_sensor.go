@@ -59,22 +59,9 @@ func (f *sensorFlag) settings() (map[string]map[string]string, error) {
 		}
 		out[n] = map[string]string{}
 	}
-	var lines []string
-	for _, c := range f.config {
-		file, ok := strings.CutPrefix(c, "@")
-		if !ok {
-			lines = append(lines, c)
-			continue
-		}
-		text, err := (&Env{}).readInput(op, file, 64<<10)
-		if err != nil {
-			return nil, err
-		}
-		for line := range strings.Lines(string(text)) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				lines = append(lines, line)
-			}
-		}
+	lines, err := settingLines(op, f.config)
+	if err != nil {
+		return nil, err
 	}
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, "=")

@@ -18,13 +18,24 @@ type selfTested struct {
 
 func selftestCommands(e *Env) []*cobra.Command {
 	var s session
+	var random string
+	var bytes int
 	c := &cobra.Command{
 		Use:   "selftest",
 		Short: "Run the module's self-tests; exit status 1 when one fails",
+		Long: `Run the module's self-tests on demand and tell each one's outcome: the known
+answers of every algorithm, a fresh key pair, the entropy source, the image.
+
+With --random or --bytes it runs the statistics of GM/T 0005 over a file or over
+the module's own generator instead (docs/self-tests.md).`,
 		Example: `  keposs selftest
-  keposs selftest --json`,
+  keposs selftest --json
+  keposs selftest --bytes 1250000`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if random != "" || c.Flags().Changed("bytes") {
+				return e.statistics(random, bytes)
+			}
 			return s.with(c.Context(), e, func(cl *client.Client) error {
 				tests, err := cl.SelfTest(c.Context())
 				if len(tests) == 0 {
@@ -41,6 +52,10 @@ func selftestCommands(e *Env) []*cobra.Command {
 			})
 		},
 	}
+	f := c.Flags()
+	f.StringVar(&random, "random", "", "statistics over the bytes of `file`")
+	f.IntVar(&bytes, "bytes", 0, "statistics over so many bytes of the module's generator")
+	c.MarkFlagsMutuallyExclusive("random", "bytes")
 	return []*cobra.Command{c}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,7 +22,8 @@ func ssccCommands(e *Env) []*cobra.Command {
 	return []*cobra.Command{group("ss-cc", "Set up and run the server that keeps the sealed keys",
 		"  keposs ss-cc init\n  keposs ss-cc serve\n  keposs ss-cc unseal",
 		ssccInit(e), ssccServe(e), ssccUnseal(e), ssccSeal(e), ssccStatus(e),
-		ssccPassword(e), ssccBackup(e), ssccAuto(e))}
+		ssccPassword(e), ssccBackup(e), ssccAuto(e),
+		ssccMigrate(e), ssccSnapshot(e), ssccRestore(e), ssccVerify(e))}
 }
 
 // serverFolder is where this run's SS-CC lives.
@@ -42,6 +44,7 @@ func ssccInit(e *Env) *cobra.Command {
 	var p passwordFlag
 	var o server.InitOptions
 	var settings string
+	var set []string
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Set up SS-CC: certificate, database, and the administrator's password",
@@ -53,6 +56,7 @@ If the command is interrupted, run it again with the same password: it completes
 what was begun, or starts over.`,
 		Example: `  keposs ss-cc init
   keposs ss-cc init --hosts keys.example.org,192.0.2.7 --listen :7443
+  keposs ss-cc init --backend my-store --set path=/srv/keposs/records
   keposs ss-cc init --password-fd 3 3<password-file`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -69,6 +73,15 @@ what was begun, or starts over.`,
 				if o.Backend.Settings, err = server.ParseSettings(b); err != nil {
 					return err
 				}
+			}
+			given, err := parseConfig(op, "--set", set)
+			if err != nil {
+				return err
+			}
+			if o.Backend.Settings == nil {
+				o.Backend.Settings = given
+			} else {
+				maps.Copy(o.Backend.Settings, given)
 			}
 			o.Password = func(ctx context.Context) (*secret.Buffer, error) {
 				return p.read(ctx, e, "New administrator's password", true)
@@ -92,8 +105,9 @@ what was begun, or starts over.`,
 	f := c.Flags()
 	f.StringSliceVar(&o.Hosts, "hosts", nil, "`names` and addresses terminals reach SS-CC by; the first stands in tickets (default localhost)")
 	f.StringVar(&o.Listen, "listen", server.DefaultListen, "`address:port` to listen on")
-	f.StringVar(&o.Backend.Name, "backend", "badger", "storage `backend`: badger, memory, postgres or etcd")
+	f.StringVar(&o.Backend.Name, "backend", "badger", "storage `backend`: badger, memory, postgres, etcd or the name of a pinned plugin")
 	f.StringVar(&settings, "config", "", "TOML `file` of the backend's settings")
+	f.StringArrayVar(&set, "set", nil, "a setting of the backend as `name=value`, over those of --config; may be repeated")
 	return c
 }
 
@@ -108,7 +122,8 @@ func ssccServe(e *Env) *cobra.Command {
 		Long: `Serve terminals until SIGTERM or SIGINT, then let requests under way finish. It
 starts SEALED: nobody is served before the administrator runs keposs ss-cc unseal,
 or the password comes through --unseal-fd, or a key file opens it. Log lines are JSON on standard error.
-SIGHUP reads the log level and the certificate again.
+SIGHUP reads the log level and the certificate again, and takes over a storage
+plugin that was pinned anew: keposs plugin reload sends it and tells what came of it.
 
 With --json the first line on standard output tells where it listens.`,
 		Example: `  keposs ss-cc serve
@@ -186,6 +201,25 @@ type sealState struct {
 	PID      int    `json:"pid,omitempty"`
 	Backend  string `json:"backend,omitempty"`
 	Identity string `json:"identity_key,omitempty"` // PEM
+
+	Level     int    `json:"level,omitempty"`          // as configured here
+	Protected string `json:"host_protected,omitempty"` // who vouches for the host
+}
+
+// claim adds what this machine's configuration says of the level.
+func (e *Env) claim(s *sealState) {
+	if f, err := e.serverFolder(); err == nil {
+		s.Level, s.Protected, _ = f.Claim("ss-cc status") // none on a machine that only administers
+	}
+}
+
+func (s sealState) printClaim(w io.Writer) {
+	if s.Level != 0 {
+		fmt.Fprintf(w, "level    %d\n", s.Level)
+	}
+	if s.Protected != "" {
+		fmt.Fprintf(w, "host     physically protected, says %s\n", s.Protected)
+	}
 }
 
 func ssccUnseal(e *Env) *cobra.Command {
@@ -281,8 +315,12 @@ func (e *Env) reportStopped() error {
 	if err != nil {
 		return err
 	}
-	return e.Report(sealState{State: "OFF", Realm: r.Realm.String(), Identity: r.Identity}, func(w io.Writer) {
-		fmt.Fprintf(w, "state    OFF\nrealm    %s\nnext     `keposs ss-cc serve`\n", r.Realm)
+	out := sealState{State: "OFF", Realm: r.Realm.String(), Identity: r.Identity}
+	e.claim(&out)
+	return e.Report(out, func(w io.Writer) {
+		fmt.Fprintf(w, "state    OFF\nrealm    %s\n", r.Realm)
+		out.printClaim(w)
+		fmt.Fprintln(w, "next     `keposs ss-cc serve`")
 	})
 }
 

@@ -76,7 +76,7 @@ func (r *run) encryptAndDecrypt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ct, err := r.client.Encrypt(ctx, plain, key, client.FormEnvelope)
+	ct, _, err := r.client.Encrypt(ctx, plain, key, client.FormEnvelope)
 	if err != nil {
 		return err
 	}

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
 	"time"
 
 	hclog "github.com/hashicorp/go-hclog"
 
+	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/cmd/keposs/internal/builtins"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
@@ -26,6 +29,8 @@ var homes = map[string]struct{ setting, file string }{
 type store struct {
 	core.Backend
 	plugins *plugins.Supervisor
+	folder  Folder
+	entry   plugins.Entry // as it runs
 }
 
 // releaseWait is how long the plugin process of a killed SS-CC may take to let
@@ -35,10 +40,11 @@ const releaseWait = 5 * time.Second
 // openStore starts the backend's process and configures it. The caller closes
 // the store. count, if set, hears of starts and ends of the process.
 func (f Folder) openStore(ctx context.Context, c *Config, log *slog.Logger, verbose hclog.Level, count func(what string)) (*store, error) {
-	if _, err := builtins.Backend(c.Backend.Name); err != nil {
+	entry, err := f.entry(c.Backend.Name)
+	if err != nil {
 		return nil, err
 	}
-	s := &store{plugins: plugins.NewSupervisor(plugins.Options{
+	s := &store{folder: f, entry: entry, plugins: plugins.NewSupervisor(plugins.Options{
 		Logger: hclog.New(&hclog.LoggerOptions{Name: "plugin", Level: verbose, Output: os.Stderr, JSONFormat: true}),
 		Events: func(e plugins.Event) {
 			if count != nil {
@@ -51,19 +57,16 @@ func (f Folder) openStore(ctx context.Context, c *Config, log *slog.Logger, verb
 			}
 		},
 	})}
-	err := func() (err error) {
-		if s.Backend, err = s.plugins.Backend(ctx, plugins.Builtin(plugins.KindBackend, c.Backend.Name)); err != nil {
+	s.plugins.Seal(entry) // nothing else is ever started
+	err = func() (err error) {
+		if s.Backend, err = s.plugins.Backend(ctx, entry); err != nil {
 			return err
 		}
 		settings, err := f.settings(ctx, c, s.Backend)
 		if err != nil {
 			return err
 		}
-		defer func() {
-			for _, b := range settings.Secrets {
-				b.Wipe()
-			}
-		}()
+		defer wipe(settings)
 		for deadline := time.Now().Add(releaseWait); ; {
 			err = s.Configure(ctx, settings)
 			if core.CodeOf(err) != core.Unavailable || time.Now().After(deadline) {
@@ -91,9 +94,12 @@ func (f Folder) settings(ctx context.Context, c *Config, b core.Backend) (core.C
 		return core.Config{}, err
 	}
 	out := core.Config{Values: map[string]string{}, Secrets: map[string]*secret.Buffer{}}
-	for name, v := range c.Backend.Settings {
-		out.Values[name] = v
+	pinned, err := f.Pinned().Settings(plugins.KindBackend, c.Backend.Name)
+	if err != nil {
+		return core.Config{}, err
 	}
+	maps.Copy(out.Values, pinned)
+	maps.Copy(out.Values, c.Backend.Settings)
 	for _, field := range info.Schema {
 		from, ok := out.Values[field.Name+"_file"]
 		if field.Type != "secret" || !ok {
@@ -111,6 +117,75 @@ func (f Folder) settings(ctx context.Context, c *Config, b core.Backend) (core.C
 		out.Values[home.setting] = f.path(home.file)
 	}
 	return out, nil
+}
+
+func wipe(c core.Config) {
+	for _, b := range c.Secrets {
+		b.Wipe()
+	}
+}
+
+// Pinned are the plugins the operator vouched for; they lie beside this folder.
+func (f Folder) Pinned() client.PinnedPlugins {
+	return client.PinnedPlugins{Dir: filepath.Join(filepath.Dir(string(f)), "plugins")}
+}
+
+// entry is what is started for a backend's name: the built-in one or the pinned
+// one. NotFound names both kinds.
+func (f Folder) entry(name string) (plugins.Entry, error) {
+	if _, err := builtins.Backend(name); err == nil {
+		return plugins.Builtin(plugins.KindBackend, name), nil
+	}
+	c, err := f.Pinned().Catalog()
+	if err != nil {
+		return plugins.Entry{}, err
+	}
+	if _, ok := c.Manifest.Find(plugins.KindBackend, name); ok {
+		return c.Entry(plugins.KindBackend, name), nil
+	}
+	pinned := []string{}
+	for _, p := range c.Manifest.Plugins {
+		if p.Kind == plugins.KindBackend {
+			pinned = append(pinned, p.Name)
+		}
+	}
+	return plugins.Entry{}, core.Errorf(core.NotFound, "ss-cc", "no storage %.32q: built in are %v, pinned are %v; keposs plugin pin takes another", name, builtins.BackendNames(), pinned)
+}
+
+// reloadLimit bounds a reload, in which calls of the database wait.
+const reloadLimit = 20 * time.Second
+
+// reload takes over the version of the backend's plugin that is pinned now,
+// with its settings. A built-in backend changes with the program only.
+func (s *store) reload(ctx context.Context, c *Config) error {
+	if s.entry.Trust != plugins.TrustLocal {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reloadLimit)
+	defer cancel()
+	next, err := s.folder.entry(s.entry.Name)
+	if err != nil {
+		return err
+	}
+	settings, err := s.folder.settings(ctx, c, s.Backend)
+	if err != nil {
+		return err
+	}
+	defer wipe(settings)
+	if next.Path == s.entry.Path && next.Digest == s.entry.Digest {
+		return nil // each pinning has a folder of its own
+	}
+	if err := s.plugins.Reload(ctx, next, &settings); err != nil {
+		return err
+	}
+	s.entry = next
+	return nil
+}
+
+// version is what the backend's plugin says of itself.
+func (s *store) version() string {
+	i, _ := plugins.InfoOf(s.Backend)
+	return i.Version
 }
 
 // pid is the backend's process now; 0 while none runs.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/BurntSushi/toml"
 
@@ -23,7 +24,24 @@ type Config struct {
 	Drain   string   `toml:"drain"`      // how long requests under way may take at the end
 	Metrics string   `toml:"metrics"`    // address:port of /metrics, /livez, /readyz; "" = none
 	Head    string   `toml:"audit_head"` // file that keeps the head of the audit log outside the backend; "" = in the folder
-	Backend Store    `toml:"backend"`
+	// Level is the security level claimed, 1 or 2. Level 2 wants the operator's
+	// word that the host is physically protected: who says so, in Protected.
+	Level     int    `toml:"level"`
+	Protected string `toml:"host_protected"`
+	// FailClosed lets no answer leave before its audit event is durable.
+	FailClosed bool   `toml:"audit_fail_closed"`
+	Limits     Limits `toml:"limits"`
+	Backend    Store  `toml:"backend"`
+}
+
+// Limits bounds what peers may do; 0 = the default (docs/operations.md). Rates
+// are calls a second of this process.
+type Limits struct {
+	Address        float64 `toml:"address_rate,omitzero"` // of one address
+	App            float64 `toml:"app_rate,omitzero"`     // of one app
+	Device         float64 `toml:"device_rate,omitzero"`  // of one device
+	Policy         float64 `toml:"policy_rate,omitzero"`  // uncounted reads of one device
+	TriesPerMinute uint8   `toml:"tries_per_minute,omitzero"`
 }
 
 // Store names the storage backend. A secret setting x is never written here:
@@ -55,12 +73,28 @@ func (c *Config) fill() {
 	if c.Drain == "" {
 		c.Drain = DefaultDrain.String()
 	}
+	if c.Level == 0 {
+		c.Level = 1
+	}
 	if c.Backend.Name == "" {
 		c.Backend.Name = "badger"
 	}
 }
 
+// maxProtected bounds host_protected, which status prints.
+const maxProtected = 200
+
+// Claim is the level configured and who vouches for the host's protection.
+func (f Folder) Claim(op string) (level int, protected string, err error) {
+	c, err := f.loadConfig(op)
+	if err != nil {
+		return 0, "", err
+	}
+	return c.Level, c.Protected, nil
+}
+
 // check refuses what no start could make good.
+// req: K-12.1-L2c
 func (c *Config) check() error {
 	const op = "ss-cc: configuration"
 	if c.Version != 1 {
@@ -77,11 +111,25 @@ func (c *Config) check() error {
 			return core.Errorf(core.Usage, op, "host %q: want a name or an address without a port", h)
 		}
 	}
+	if c.Level != 1 && c.Level != 2 {
+		return core.Errorf(core.Usage, op, "level %d, want 1 or 2", c.Level)
+	}
+	if len(c.Protected) > maxProtected || strings.ContainsFunc(c.Protected, unicode.IsControl) {
+		return core.Errorf(core.Usage, op, "host_protected: want one line of at most %d bytes", maxProtected)
+	}
+	if c.Level == 2 && c.Protected == "" {
+		return core.Errorf(core.Policy, op, "level 2 wants the host physically protected: go through the checklist of docs/admin-guide.md, then say in host_protected who did and when")
+	}
 	if _, err := logLevel(c.Log); err != nil {
 		return err
 	}
 	if d, err := time.ParseDuration(c.Drain); err != nil || d < 0 || d > time.Hour {
 		return core.Errorf(core.Usage, op, "drain %q: want a duration up to 1h", c.Drain)
+	}
+	for name, rate := range map[string]float64{"address_rate": c.Limits.Address, "app_rate": c.Limits.App, "device_rate": c.Limits.Device, "policy_rate": c.Limits.Policy} {
+		if rate < 0 || rate > 1e9 || rate != rate {
+			return core.Errorf(core.Usage, op, "limits.%s %g: want calls a second, above 0", name, rate)
+		}
 	}
 	return nil
 }
@@ -106,6 +154,7 @@ func (c *Config) override(o ServeOptions) (level bool) {
 		{"KEPOSS_SSCC_LISTEN", o.Listen, &c.Listen},
 		{"KEPOSS_SSCC_METRICS", o.Metrics, &c.Metrics},
 		{"KEPOSS_SSCC_DRAIN", "", &c.Drain},
+		{"KEPOSS_SSCC_AUDIT_HEAD", "", &c.Head},
 		{"KEPOSS_SSCC_LOG", o.Log, &c.Log},
 	} {
 		value := v.flag

@@ -18,6 +18,7 @@ func folder(t testing.TB, config string) Folder {
 	return f
 }
 
+// req: K-12.1-L2c
 func TestConfigIsStrict(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -25,7 +26,7 @@ func TestConfigIsStrict(t *testing.T) {
 		says       string
 	}{
 		{"least", `version = 1`, core.Unknown, ""},
-		{"all", "version = 1\nlisten = \":7443\"\nhosts = [\"keys.example.org\", \"2001:db8::1\"]\nlog = \"debug\"\ndrain = \"1m\"\naudit_head = \"/x\"\n[backend]\nname = \"badger\"\n[backend.settings]\nwatermark_mb = \"512\"", core.Unknown, ""},
+		{"all", "version = 1\nlisten = \":7443\"\nhosts = [\"keys.example.org\", \"2001:db8::1\"]\nlog = \"debug\"\ndrain = \"1m\"\naudit_head = \"/x\"\naudit_fail_closed = true\n[limits]\naddress_rate = 10\napp_rate = 5.5\ndevice_rate = 1\npolicy_rate = 1\ntries_per_minute = 3\n[backend]\nname = \"badger\"\n[backend.settings]\nwatermark_mb = \"512\"", core.Unknown, ""},
 		{"no version", ``, core.Unsupported, "version 0"},
 		{"version of later", `version = 2`, core.Unsupported, "version 2"},
 		{"misspelt", "version = 1\nlisen = \":1\"", core.Invalid, "lisen"},
@@ -36,6 +37,14 @@ func TestConfigIsStrict(t *testing.T) {
 		{"host with port", "version = 1\nhosts = [\"a:1\"]", core.Usage, "without a port"},
 		{"level", "version = 1\nlog = \"loud\"", core.Usage, "debug, info, warn or error"},
 		{"drain", "version = 1\ndrain = \"soon\"", core.Usage, "duration"},
+		{"level 2", "version = 1\nlevel = 2\nhost_protected = \"R. Roe, 2026-02-03\"", core.Unknown, ""},
+		{"level 2 without a word on the host", "version = 1\nlevel = 2", core.Policy, "checklist of docs/admin-guide.md"},
+		{"level 3", "version = 1\nlevel = 3", core.Usage, "want 1 or 2"},
+		{"two lines of protection", "version = 1\nhost_protected = \"a\\nb\"", core.Usage, "one line"},
+		{"rate below 0", "version = 1\n[limits]\napp_rate = -1", core.Usage, "app_rate"},
+		{"rate that is none", "version = 1\n[limits]\naddress_rate = nan", core.Usage, "address_rate"},
+		{"tries out of bounds", "version = 1\n[limits]\ntries_per_minute = 256", core.Invalid, "config.toml"},
+		{"misspelt limit", "version = 1\n[limits]\napp_rat = 1", core.Invalid, "app_rat"},
 		{"drain without end", "version = 1\ndrain = \"25h\"", core.Usage, "duration"},
 	} {
 		_, err := folder(t, c.text).loadConfig("test")
@@ -129,7 +138,7 @@ func TestListening(t *testing.T) {
 		if _, _, err := f.Find("test"); core.CodeOf(err) != core.Unavailable {
 			t.Errorf("not running: %v", err)
 		}
-		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}); err != nil {
+		if err := f.writeListening(Ready{Listening: c.at, PID: 1}, &Config{Hosts: []string{c.host}}, &settled{}); err != nil {
 			t.Fatal(err)
 		}
 		l, ca, err := f.Find("test")

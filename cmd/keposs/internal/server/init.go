@@ -165,5 +165,6 @@ func (f Folder) newCore(c *Config, b core.Backend, log *slog.Logger, observe fun
 	if err != nil {
 		return nil, err
 	}
-	return sscc.New(sscc.Config{Backend: b, KDF: slow, OPRF: sscc.NewOPRF(), Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe})
+	return sscc.New(sscc.Config{Backend: b, KDF: slow, OPRF: sscc.NewOPRF(), Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe,
+		FailClosed: c.FailClosed, Limits: sscc.Limits{AppRate: c.Limits.App, DeviceRate: c.Limits.Device, PolicyRate: c.Limits.Policy, TriesPerMinute: c.Limits.TriesPerMinute}})
 }

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
+	"syscall"
+	"time"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
@@ -18,11 +21,18 @@ type Listening struct {
 	Public   string `json:"public"`   // host:port for tickets
 	PID      int    `json:"pid"`
 	Backend  string `json:"backend"`
+	Plugin   struct {
+		Version string `json:"version"`
+		PID     int    `json:"pid"`
+		Trust   string `json:"trust"`
+	} `json:"backend_plugin"`
+	Reloads int    `json:"reloads"`           // asked for by SIGHUP
+	Refused string `json:"refused,omitempty"` // why the last one changed nothing
 }
 
 // writeListening says where the process listens. An unspecified address is
 // reached over loopback; tickets name the first configured host.
-func (f Folder) writeListening(r Ready, c *Config) error {
+func (f Folder) writeListening(r Ready, c *Config, now *settled) error {
 	const op = "ss-cc serve"
 	host, port, err := net.SplitHostPort(r.Listening)
 	if err != nil {
@@ -38,6 +48,13 @@ func (f Folder) writeListening(r Ready, c *Config) error {
 	out.Public = out.Endpoint
 	if first := c.Hosts[0]; first != DefaultHosts[0] {
 		out.Public = net.JoinHostPort(first, port)
+	}
+	if st := now.store(); st != nil {
+		out.Plugin.Version, out.Plugin.PID, out.Plugin.Trust = st.version(), st.pid(), string(st.entry.Trust)
+	}
+	out.Reloads = now.count
+	if now.last != nil {
+		out.Refused = now.last.Error()
 	}
 	return f.writeJSON(op, listeningFile, out, 0o644)
 }
@@ -89,4 +106,41 @@ func (f Folder) tls(op string) (*tls.Config, error) {
 	}
 	defer secret.Zero(key)
 	return api.ServerTLS(cert, key)
+}
+
+// reloadAnswer is how long the process may take to tell what came of a reload.
+const reloadAnswer = reloadLimit + 10*time.Second
+
+// Reload has the running SS-CC take over what it can without a restart and
+// waits for what it says. Unavailable when none runs; the process's own refusal
+// is in Listening.Refused.
+func (f Folder) Reload(ctx context.Context, op string) (before, after Listening, err error) {
+	if before, _, err = f.Find(op); err != nil {
+		return before, after, err
+	}
+	if unlock, err := f.lock(op); err == nil { // a killed one left the file: its id may be another's by now
+		unlock()
+		return before, after, core.Errorf(core.Unavailable, op, "no SS-CC is running from %s: start it with `keposs ss-cc serve`", string(f))
+	}
+	p, err := os.FindProcess(before.PID)
+	if err == nil {
+		err = p.Signal(syscall.SIGHUP)
+	}
+	if err != nil {
+		return before, after, core.Errorf(core.Environment, op, "signal process %d: %w", before.PID, err)
+	}
+	late := time.After(reloadAnswer)
+	for {
+		if err := f.readJSON(op, listeningFile, &after); err == nil && after.Reloads > before.Reloads {
+			return before, after, nil
+		}
+		select {
+		case <-ctx.Done():
+			return before, after, core.Errorf(core.Canceled, op, "%w", ctx.Err())
+		case <-late:
+			return before, after, core.Errorf(core.Timeout, op, "SS-CC did not answer in %v; its log on standard error tells why", reloadAnswer)
+		case <-time.After(20 * time.Millisecond):
+		}
+		after = Listening{}
+	}
 }

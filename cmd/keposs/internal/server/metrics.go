@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ type metrics struct {
 	ops      *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 	backend  *prometheus.CounterVec
+	calls    *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -40,7 +42,10 @@ func newMetrics() *metrics {
 			Name: "keposs_backend_events_total", Help: "Starts and ends of the backend's process.",
 		}, []string{"what"}),
 	}
-	m.registry.MustRegister(m.ops, m.took, m.backend,
+	m.calls = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keposs_calls_total", Help: "Finished calls from outside by service and result, refusals before any operation included.",
+	}, []string{"service", "code"})
+	m.registry.MustRegister(m.ops, m.took, m.backend, m.calls,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -75,6 +80,20 @@ func (m *metrics) observe(log *slog.Logger) func(op string, code core.Code, took
 		m.took.WithLabelValues(op).Observe(took.Seconds())
 		log.Log(context.Background(), level, "operation", "op", op, "code", text, "ms", float64(took.Microseconds())/1000)
 	}
+}
+
+// call counts one call by its service; a method no service has is "other".
+func (m *metrics) call(method string, code core.Code, _ time.Duration) {
+	service, text := "other", "ok"
+	for _, known := range []string{"Session", "Enrolment", "Info", "Admin"} {
+		if strings.HasPrefix(method, "/keposs.sscc.v1."+known+"/") {
+			service = strings.ToLower(known)
+		}
+	}
+	if code != core.Unknown {
+		text = code.String()
+	}
+	m.calls.WithLabelValues(service, text).Inc()
 }
 
 // healthTimeout bounds the question whether the database answers.

@@ -127,7 +127,7 @@ func TestReload(t *testing.T) {
 	}
 	before := leaf()
 	renew("debug")
-	r.reload()
+	r.reload(t.Context())
 	if r.level.Level() != slog.LevelDebug || leaf() == before {
 		t.Errorf("level %s, same certificate %v: %s", r.level.Level(), leaf() == before, said.String())
 	}
@@ -136,13 +136,13 @@ func TestReload(t *testing.T) {
 	if err := os.WriteFile(f.path(keyFile), []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.reload()
+	r.reload(t.Context())
 	if r.level.Level() != slog.LevelDebug || leaf() != after || !strings.Contains(said.String(), "nothing changed") {
 		t.Errorf("a bad key: level %s: %s", r.level.Level(), said.String())
 	}
 	renew("warn")
 	r.fixed = true
-	r.reload()
+	r.reload(t.Context())
 	if r.level.Level() != slog.LevelDebug {
 		t.Errorf("a level given by flag changed to %s", r.level.Level())
 	}

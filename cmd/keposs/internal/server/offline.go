@@ -44,6 +44,9 @@ func (f Folder) Offline(ctx context.Context, op string, login Login, do func(con
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	if err := f.moved(ctx, op, st.Backend); err != nil {
+		return err
+	}
 	s, err := f.newCore(c, st, quiet, nil)
 	if err != nil {
 		return err

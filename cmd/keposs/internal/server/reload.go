@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"sync/atomic"
@@ -9,13 +10,25 @@ import (
 )
 
 // settled is what a running SS-CC takes over from its folder on reload: the log
-// level and the certificate. Everything else wants a restart.
+// level, the certificate and the pinned version of the backend's plugin.
+// Everything else wants a restart.
 type settled struct {
 	folder Folder
 	fixed  bool // the level came from a flag or the environment
 	level  slog.LevelVar
 	tls    atomic.Pointer[tls.Config]
 	log    *slog.Logger
+	keeper *keeper // nil = none
+	count  int     // reloads asked for
+	last   error   // why the last one was refused
+}
+
+// store is the database in use; nil = none.
+func (r *settled) store() *store {
+	if r.keeper == nil {
+		return nil
+	}
+	return r.keeper.store()
 }
 
 // outer is the TLS configuration of the listener: each handshake takes the
@@ -28,9 +41,10 @@ func (r *settled) outer() *tls.Config {
 
 // reload reads configuration and certificate again. What is wrong is logged and
 // changes nothing.
-func (r *settled) reload() {
+func (r *settled) reload(ctx context.Context) {
 	const op = "ss-cc reload"
-	err := func() error {
+	r.count++
+	r.last = func() error {
 		c, err := r.folder.loadConfig(op)
 		if err != nil {
 			return err
@@ -43,15 +57,24 @@ func (r *settled) reload() {
 		if err != nil {
 			return err
 		}
+		if st := r.store(); st != nil {
+			if err := st.reload(ctx, c); err != nil {
+				return err
+			}
+		}
 		r.tls.Store(t)
 		if !r.fixed {
 			r.level.Set(level)
 		}
 		return nil
 	}()
-	if err != nil {
+	if err := r.last; err != nil {
 		r.log.Error("reload refused: nothing changed", "code", core.CodeOf(err).String(), "error", err.Error())
 		return
 	}
-	r.log.Info("reloaded", "log", r.level.Level().String())
+	said := []any{"log", r.level.Level().String()}
+	if st := r.store(); st != nil {
+		said = append(said, "backend_version", st.version(), "backend_pid", st.pid())
+	}
+	r.log.Info("reloaded", said...)
 }

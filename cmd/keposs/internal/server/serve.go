@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
+	"time"
 
 	hclog "github.com/hashicorp/go-hclog"
 
@@ -22,7 +24,7 @@ type ServeOptions struct {
 	Log      string // level; "" = as configured
 	Metrics  string // address:port of /metrics, /livez, /readyz; "" = as configured
 	Getenv   func(string) string
-	Reload   <-chan os.Signal // configuration and certificate are read again; nil = never
+	Reload   <-chan os.Signal // configuration, certificate and the backend's pinned plugin are read again; nil = never
 	Password *secret.Buffer   // lent; opens the root key at once; nil = start SEALED
 	Key      *secret.Buffer   // lent; content of a key file that opens the root key at once; nil = none
 	Stderr   io.Writer        // structured log lines
@@ -82,12 +84,14 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		return err
 	}
 	m := newMetrics()
-	st, err := f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
-	if err != nil {
+	k := &keeper{folder: f, log: now.log, heard: m.call, open: func(ctx context.Context, c *Config) (*store, error) {
+		return f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
+	}}
+	if err := k.begin(ctx, op, c); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := f.newCore(c, st, now.log, m.observe(now.log))
+	defer func() { err = errors.Join(err, k.close()) }()
+	s, err := f.newCore(c, k.live, now.log, m.observe(now.log))
 	if err != nil {
 		return err
 	}
@@ -103,7 +107,7 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		}
 		defer stop()
 	}
-	return f.listen(ctx, c, o, s, st, now)
+	return f.listen(ctx, c, o, s, k, now)
 }
 
 // begin runs the self-tests and opens the root key where it was given.
@@ -125,7 +129,7 @@ func (f Folder) begin(ctx context.Context, s *sscc.Server, o ServeOptions) error
 }
 
 // listen serves peers until ctx ends.
-func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, st *store, now *settled) error {
+func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, k *keeper, now *settled) error {
 	const op = "ss-cc serve"
 	log := now.log
 	t, err := f.tls(op)
@@ -137,13 +141,23 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if err != nil {
 		return core.Errorf(core.Environment, op, "listen on %s: %w", c.Listen, err)
 	}
-	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: now.outer(), Logger: log, Drain: c.drain()})
+	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: now.outer(), Logger: log, Drain: c.drain(), AddressRate: c.Limits.Address, Observe: k.heard})
 	if err != nil {
 		_ = l.Close()
 		return err
 	}
-	ready := Ready{l.Addr().String(), os.Getpid(), c.Backend.Name, st.pid(), string(s.State())}
-	if err := f.writeListening(ready, c); err != nil {
+	now.keeper = k
+	ready := Ready{Listening: l.Addr().String(), PID: os.Getpid(), State: string(s.State())}
+	// A migration ends in a goroutine of its own, beside reloads.
+	var writing sync.Mutex
+	say := func(first func()) error {
+		writing.Lock()
+		defer writing.Unlock()
+		first()
+		ready.Backend, ready.BackendID = now.store().entry.Name, k.pid()
+		return f.writeListening(ready, c, now)
+	}
+	if err := say(func() {}); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -154,19 +168,31 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if o.Ready != nil {
 		o.Ready(ready)
 	}
+	k.moved = func() {
+		if err := say(func() {}); err != nil {
+			log.Warn("listening.json", "error", err.Error())
+		}
+	}
+	look := time.NewTicker(orderEvery)
+	defer look.Stop()
 	for running := true; running; {
 		select {
+		case <-look.C:
+			k.obey(ctx)
 		case err := <-ended:
 			if err == nil {
 				err = errors.New("the listener ended")
 			}
 			return core.Errorf(core.Unavailable, op, "%w", err)
 		case <-o.Reload:
-			now.reload()
+			if err := say(func() { now.reload(ctx) }); err != nil {
+				log.Error("listening.json", "error", err.Error())
+			}
 		case <-ctx.Done():
 			running = false
 		}
 	}
+	k.wait()
 	log.Info("draining", "at_most", c.Drain)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.drain())
 	defer cancel()

@@ -161,6 +161,7 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// req: TK-12
 func FuzzOpen(f *testing.F) {
 	k := keys(f, 1)
 	req, err := k.SealRequest(bytes.NewReader(make([]byte, 16)), 1, []byte("seed")) // the same in every worker

@@ -247,6 +247,7 @@ func TestLargestFit(t *testing.T) {
 
 // A length field cannot make the parser take memory: 2^32−1 bytes and 65535
 // items are refused by their bound.
+// req: G-7.3-05
 func TestLengthsBeforeMemory(t *testing.T) {
 	huge := append([]byte{1, byte(codec.Prepare), 1}, make([]byte, 16+8+8)...)
 	huge = append(huge, some(16, 1)...)
@@ -296,6 +297,7 @@ func TestErrorsOutward(t *testing.T) {
 }
 
 // What parses marshals back to the same bytes.
+// req: TK-12, G-7.3-05
 func FuzzRequest(f *testing.F) {
 	for _, s := range requests() {
 		b, _ := codec.MarshalRequest(s.method, s.v)
@@ -316,6 +318,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
+// req: TK-12
 func FuzzAnswer(f *testing.F) {
 	for _, s := range answers() {
 		b, _ := codec.MarshalAnswer(s.method, s.v)

@@ -2230,7 +2230,7 @@ const file_sscc_proto_rawDesc = "" +
 	"\tChallenge\x12%.keposs.sscc.v1.EnrolChallengeRequest\x1a$.keposs.sscc.v1.EnrolChallengeAnswer\x12B\n" +
 	"\x05Enrol\x12\x1c.keposs.sscc.v1.EnrolRequest\x1a\x1b.keposs.sscc.v1.EnrolAnswer2G\n" +
 	"\x04Info\x12?\n" +
-	"\x04Info\x12\x1b.keposs.sscc.v1.InfoRequest\x1a\x1a.keposs.sscc.v1.InfoAnswer2\xbd\t\n" +
+	"\x04Info\x12\x1b.keposs.sscc.v1.InfoRequest\x1a\x1a.keposs.sscc.v1.InfoAnswer2\xfd\t\n" +
 	"\x05Admin\x12B\n" +
 	"\x05Login\x12\x1c.keposs.sscc.v1.LoginRequest\x1a\x1b.keposs.sscc.v1.LoginAnswer\x12=\n" +
 	"\x06Logout\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x15.keposs.sscc.v1.Empty\x12=\n" +
@@ -2251,7 +2251,8 @@ const file_sscc_proto_rawDesc = "" +
 	"RemoveUser\x12\x1b.keposs.sscc.v1.UserRequest\x1a\x15.keposs.sscc.v1.Empty\x12>\n" +
 	"\bDescribe\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x14.keposs.sscc.v1.Json\x12C\n" +
 	"\tAuditPage\x12 .keposs.sscc.v1.AuditPageRequest\x1a\x14.keposs.sscc.v1.Json\x12A\n" +
-	"\vVerifyAudit\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x14.keposs.sscc.v1.JsonB3Z1github.com/keposs/keposs/escrow/api/internal/wireb\x06proto3"
+	"\vVerifyAudit\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x14.keposs.sscc.v1.Json\x12>\n" +
+	"\x06Rotate\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x14.keposs.sscc.v1.Json0\x01B3Z1github.com/keposs/keposs/escrow/api/internal/wireb\x06proto3"
 
 var (
 	file_sscc_proto_rawDescOnce sync.Once
@@ -2334,31 +2335,33 @@ var file_sscc_proto_depIdxs = []int32{
 	18, // 27: keposs.sscc.v1.Admin.Describe:input_type -> keposs.sscc.v1.AdminRequest
 	33, // 28: keposs.sscc.v1.Admin.AuditPage:input_type -> keposs.sscc.v1.AuditPageRequest
 	18, // 29: keposs.sscc.v1.Admin.VerifyAudit:input_type -> keposs.sscc.v1.AdminRequest
-	3,  // 30: keposs.sscc.v1.Session.Exchange:output_type -> keposs.sscc.v1.ExchangeDown
-	9,  // 31: keposs.sscc.v1.Session.Call:output_type -> keposs.sscc.v1.SealedAnswer
-	11, // 32: keposs.sscc.v1.Enrolment.Challenge:output_type -> keposs.sscc.v1.EnrolChallengeAnswer
-	13, // 33: keposs.sscc.v1.Enrolment.Enrol:output_type -> keposs.sscc.v1.EnrolAnswer
-	15, // 34: keposs.sscc.v1.Info.Info:output_type -> keposs.sscc.v1.InfoAnswer
-	17, // 35: keposs.sscc.v1.Admin.Login:output_type -> keposs.sscc.v1.LoginAnswer
-	1,  // 36: keposs.sscc.v1.Admin.Logout:output_type -> keposs.sscc.v1.Empty
-	1,  // 37: keposs.sscc.v1.Admin.Unseal:output_type -> keposs.sscc.v1.Empty
-	1,  // 38: keposs.sscc.v1.Admin.Seal:output_type -> keposs.sscc.v1.Empty
-	20, // 39: keposs.sscc.v1.Admin.CreateApp:output_type -> keposs.sscc.v1.CreateAppAnswer
-	22, // 40: keposs.sscc.v1.Admin.Apps:output_type -> keposs.sscc.v1.AppsAnswer
-	1,  // 41: keposs.sscc.v1.Admin.RevokeApp:output_type -> keposs.sscc.v1.Empty
-	24, // 42: keposs.sscc.v1.Admin.NewTicket:output_type -> keposs.sscc.v1.TicketAnswer
-	26, // 43: keposs.sscc.v1.Admin.Devices:output_type -> keposs.sscc.v1.DevicesAnswer
-	1,  // 44: keposs.sscc.v1.Admin.RevokeDevice:output_type -> keposs.sscc.v1.Empty
-	30, // 45: keposs.sscc.v1.Admin.Users:output_type -> keposs.sscc.v1.UsersAnswer
-	29, // 46: keposs.sscc.v1.Admin.FindUser:output_type -> keposs.sscc.v1.User
-	1,  // 47: keposs.sscc.v1.Admin.UnlockUser:output_type -> keposs.sscc.v1.Empty
-	1,  // 48: keposs.sscc.v1.Admin.LockUser:output_type -> keposs.sscc.v1.Empty
-	1,  // 49: keposs.sscc.v1.Admin.RemoveUser:output_type -> keposs.sscc.v1.Empty
-	34, // 50: keposs.sscc.v1.Admin.Describe:output_type -> keposs.sscc.v1.Json
-	34, // 51: keposs.sscc.v1.Admin.AuditPage:output_type -> keposs.sscc.v1.Json
-	34, // 52: keposs.sscc.v1.Admin.VerifyAudit:output_type -> keposs.sscc.v1.Json
-	30, // [30:53] is the sub-list for method output_type
-	7,  // [7:30] is the sub-list for method input_type
+	18, // 30: keposs.sscc.v1.Admin.Rotate:input_type -> keposs.sscc.v1.AdminRequest
+	3,  // 31: keposs.sscc.v1.Session.Exchange:output_type -> keposs.sscc.v1.ExchangeDown
+	9,  // 32: keposs.sscc.v1.Session.Call:output_type -> keposs.sscc.v1.SealedAnswer
+	11, // 33: keposs.sscc.v1.Enrolment.Challenge:output_type -> keposs.sscc.v1.EnrolChallengeAnswer
+	13, // 34: keposs.sscc.v1.Enrolment.Enrol:output_type -> keposs.sscc.v1.EnrolAnswer
+	15, // 35: keposs.sscc.v1.Info.Info:output_type -> keposs.sscc.v1.InfoAnswer
+	17, // 36: keposs.sscc.v1.Admin.Login:output_type -> keposs.sscc.v1.LoginAnswer
+	1,  // 37: keposs.sscc.v1.Admin.Logout:output_type -> keposs.sscc.v1.Empty
+	1,  // 38: keposs.sscc.v1.Admin.Unseal:output_type -> keposs.sscc.v1.Empty
+	1,  // 39: keposs.sscc.v1.Admin.Seal:output_type -> keposs.sscc.v1.Empty
+	20, // 40: keposs.sscc.v1.Admin.CreateApp:output_type -> keposs.sscc.v1.CreateAppAnswer
+	22, // 41: keposs.sscc.v1.Admin.Apps:output_type -> keposs.sscc.v1.AppsAnswer
+	1,  // 42: keposs.sscc.v1.Admin.RevokeApp:output_type -> keposs.sscc.v1.Empty
+	24, // 43: keposs.sscc.v1.Admin.NewTicket:output_type -> keposs.sscc.v1.TicketAnswer
+	26, // 44: keposs.sscc.v1.Admin.Devices:output_type -> keposs.sscc.v1.DevicesAnswer
+	1,  // 45: keposs.sscc.v1.Admin.RevokeDevice:output_type -> keposs.sscc.v1.Empty
+	30, // 46: keposs.sscc.v1.Admin.Users:output_type -> keposs.sscc.v1.UsersAnswer
+	29, // 47: keposs.sscc.v1.Admin.FindUser:output_type -> keposs.sscc.v1.User
+	1,  // 48: keposs.sscc.v1.Admin.UnlockUser:output_type -> keposs.sscc.v1.Empty
+	1,  // 49: keposs.sscc.v1.Admin.LockUser:output_type -> keposs.sscc.v1.Empty
+	1,  // 50: keposs.sscc.v1.Admin.RemoveUser:output_type -> keposs.sscc.v1.Empty
+	34, // 51: keposs.sscc.v1.Admin.Describe:output_type -> keposs.sscc.v1.Json
+	34, // 52: keposs.sscc.v1.Admin.AuditPage:output_type -> keposs.sscc.v1.Json
+	34, // 53: keposs.sscc.v1.Admin.VerifyAudit:output_type -> keposs.sscc.v1.Json
+	34, // 54: keposs.sscc.v1.Admin.Rotate:output_type -> keposs.sscc.v1.Json
+	31, // [31:55] is the sub-list for method output_type
+	7,  // [7:31] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name

@@ -433,6 +433,7 @@ const (
 	Admin_Describe_FullMethodName     = "/keposs.sscc.v1.Admin/Describe"
 	Admin_AuditPage_FullMethodName    = "/keposs.sscc.v1.Admin/AuditPage"
 	Admin_VerifyAudit_FullMethodName  = "/keposs.sscc.v1.Admin/VerifyAudit"
+	Admin_Rotate_FullMethodName       = "/keposs.sscc.v1.Admin/Rotate"
 )
 
 // AdminClient is the client API for Admin service.
@@ -459,6 +460,8 @@ type AdminClient interface {
 	Describe(ctx context.Context, in *AdminRequest, opts ...grpc.CallOption) (*Json, error)
 	AuditPage(ctx context.Context, in *AuditPageRequest, opts ...grpc.CallOption) (*Json, error)
 	VerifyAudit(ctx context.Context, in *AdminRequest, opts ...grpc.CallOption) (*Json, error)
+	// Rotate tells {"records": n} now and then and ends when the old keys are gone.
+	Rotate(ctx context.Context, in *AdminRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Json], error)
 }
 
 type adminClient struct {
@@ -649,6 +652,25 @@ func (c *adminClient) VerifyAudit(ctx context.Context, in *AdminRequest, opts ..
 	return out, nil
 }
 
+func (c *adminClient) Rotate(ctx context.Context, in *AdminRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Json], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Admin_ServiceDesc.Streams[0], Admin_Rotate_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AdminRequest, Json]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_RotateClient = grpc.ServerStreamingClient[Json]
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -673,6 +695,8 @@ type AdminServer interface {
 	Describe(context.Context, *AdminRequest) (*Json, error)
 	AuditPage(context.Context, *AuditPageRequest) (*Json, error)
 	VerifyAudit(context.Context, *AdminRequest) (*Json, error)
+	// Rotate tells {"records": n} now and then and ends when the old keys are gone.
+	Rotate(*AdminRequest, grpc.ServerStreamingServer[Json]) error
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -736,6 +760,9 @@ func (UnimplementedAdminServer) AuditPage(context.Context, *AuditPageRequest) (*
 }
 func (UnimplementedAdminServer) VerifyAudit(context.Context, *AdminRequest) (*Json, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyAudit not implemented")
+}
+func (UnimplementedAdminServer) Rotate(*AdminRequest, grpc.ServerStreamingServer[Json]) error {
+	return status.Error(codes.Unimplemented, "method Rotate not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -1082,6 +1109,17 @@ func _Admin_VerifyAudit_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_Rotate_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(AdminRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServer).Rotate(m, &grpc.GenericServerStream[AdminRequest, Json]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_RotateServer = grpc.ServerStreamingServer[Json]
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1162,6 +1200,12 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Admin_VerifyAudit_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Rotate",
+			Handler:       _Admin_Rotate_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "sscc.proto",
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Who finds the PIN, in a small space: the whole matrix of the design.
-// req: K-5.3-02a
+// req: K-5.3-02a, TK-09, X-02, K-5.1-04
 func TestThief(t *testing.T) {
 	res, err := Run(t.Context(), Options{Space: 400})
 	if err != nil {

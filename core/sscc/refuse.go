@@ -1,0 +1,43 @@
+package sscc
+
+import (
+	"context"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/protocol"
+)
+
+// noteRefused writes down why a peer got no answer and returns err. A refusal
+// and a lock are events like any answer. What the storage did (changed record,
+// full disk, no answer) is told a few times and then as a number, since it
+// meets everybody at once; it is stored when the storage takes it.
+// req: G-7.6-03
+func (s *Server) noteRefused(ctx context.Context, c *call, err error) error {
+	e := event{kind: evRefused, code: core.CodeOf(err), op: c.op, subject: s.audit.digest(c.k, c.key), device: s.audit.digest(c.k, c.peer.Device[:])}
+	switch e.code {
+	case core.Refused, core.Locked:
+		if failed := s.audit.record(ctx, e); failed != nil {
+			return failed
+		}
+	case core.Corrupt, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced, core.Internal:
+		s.audit.stranger(e)
+	}
+	return err
+}
+
+// NoteRefusal writes down that a call was refused before it reached any
+// operation: too large, too often, malformed. op is the method's name, at most
+// 32 bytes of it are kept.
+func (s *Server) NoteRefusal(op string, code core.Code) {
+	s.audit.stranger(event{kind: evRefused, code: code, op: op})
+}
+
+// noteEnded writes down that a session is over or was never one; peer is zero
+// where it is not known.
+func (s *Server) noteEnded(k *keyring, op string, peer protocol.Peer) {
+	e := event{kind: evRefused, code: core.Auth, op: op}
+	if peer.Device != (protocol.ID{}) {
+		e.device = s.audit.digest(k, peer.Device[:])
+	}
+	s.audit.stranger(e)
+}
