@@ -58,3 +58,9 @@ func absent(t *testing.T, err, want error) {
 		t.Fatal(err)
 	}
 }
+
+// req: K-10
+func TestFaultsQuick(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	testscript.Run(t, params([]string{filepath.Join("testdata", "stores", "faults.txt")}, nil))
+}

@@ -5,6 +5,7 @@ package builtins
 
 import (
 	"github.com/keposs/keposs/client/builtin"
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/control"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/badger"
 	"github.com/keposs/keposs/escrow/etcd"
@@ -44,7 +45,16 @@ func Backend(name string) (core.Backend, error) {
 
 // Registry is what plugins.MainIfPlugin looks in.
 func Registry() plugins.Registry {
-	return plugins.Registry{Source: builtin.Source, KDF: builtin.KDF, Backend: Backend}
+	return plugins.Registry{Source: builtin.Source, KDF: builtin.KDF, Backend: served}
+}
+
+// served is every backend this program can be as a process: the built-in ones
+// and the laboratory's controls, which nothing lists.
+func served(name string) (core.Backend, error) {
+	if b := control.Backend(name); b != nil {
+		return b, nil
+	}
+	return Backend(name)
 }
 
 // Entries lists every built-in plugin, by kind.
