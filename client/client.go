@@ -22,6 +22,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
+	"github.com/keposs/keposs/core/mstcc/probes"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
@@ -105,6 +106,10 @@ type Options struct {
 	// Plugins hears what happens to plugin processes; for diagnosis.
 	Plugins func(PluginEvent)
 
+	// Host answers for what only the app can see on its platform: a phone's
+	// verdicts on rooting, overlays, attestation, by probe ID. nil = nobody.
+	Host ProbeHost
+
 	Step step.Func // crash points of tests; nil = none
 }
 
@@ -130,6 +135,7 @@ type Client struct {
 	module  *mstcc.Module
 	host    host
 	prompt  Prompter
+	clock   probes.Clock
 	floor   uint64 // lowest iteration count of the profile asked for
 	unlock  func()
 }
@@ -182,6 +188,10 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		Step:     o.Step,
 		Progress: o.Events,
 		OPRF:     mstcc.NewOPRF(),
+
+		Approved:  signedImage(),
+		Probes:    c.probes(o.Host),
+		SelfTests: imageTests(),
 	}
 	if cfg.Profile == (Profile{}) {
 		cfg.Profile = DefaultProfile()

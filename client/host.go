@@ -35,21 +35,24 @@ type host interface {
 // They are part of its image; without a signed manifest of that image none is
 // approved.
 type inProcess struct {
-	mu      sync.Mutex
-	sources map[string]core.Source
-	kdfs    map[string]core.KDF
+	mu       sync.Mutex
+	approved bool // the program is part of a signed image
+	sources  map[string]core.Source
+	kdfs     map[string]core.KDF
 }
 
-func newInProcess() *inProcess {
-	return &inProcess{sources: map[string]core.Source{}, kdfs: map[string]core.KDF{}}
+func newInProcess(approved bool) *inProcess {
+	return &inProcess{approved: approved, sources: map[string]core.Source{}, kdfs: map[string]core.KDF{}}
 }
 
 func (h *inProcess) source(_ context.Context, name string) (core.Source, bool, error) {
-	return kept(&h.mu, h.sources, name, builtin.Source)
+	s, err := kept(&h.mu, h.sources, name, builtin.Source)
+	return s, h.approved && err == nil, err
 }
 
 func (h *inProcess) kdf(_ context.Context, name string) (core.KDF, bool, error) {
-	return kept(&h.mu, h.kdfs, name, builtin.KDF)
+	k, err := kept(&h.mu, h.kdfs, name, builtin.KDF)
+	return k, h.approved && err == nil, err
 }
 
 func (h *inProcess) reload(context.Context) ([]string, error) { return nil, nil }
@@ -57,17 +60,17 @@ func (h *inProcess) reload(context.Context) ([]string, error) { return nil, nil 
 func (h *inProcess) close() error { return nil }
 
 // kept returns the value of name, making it at first use.
-func kept[T any](mu *sync.Mutex, have map[string]T, name string, make func(string) (T, error)) (T, bool, error) {
+func kept[T any](mu *sync.Mutex, have map[string]T, name string, make func(string) (T, error)) (T, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	if v, ok := have[name]; ok {
-		return v, false, nil
+		return v, nil
 	}
 	v, err := make(name)
 	if err == nil {
 		have[name] = v
 	}
-	return v, false, err
+	return v, err
 }
 
 var _ host = (*inProcess)(nil)

@@ -7,8 +7,10 @@ import (
 
 	"github.com/keposs/keposs/client/builtin"
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/mstcc"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/catalog"
+	"github.com/keposs/keposs/plugins/image"
 )
 
 // processes serves the built-in sources and KDFs as plugin processes: this very
@@ -19,13 +21,20 @@ type processes struct {
 	sources map[string]core.Source
 	kdfs    map[string]core.KDF
 	pinned  PinnedPlugins
+	signed  *catalog.Catalog // the vendor's, of the running image; empty without one
 	catalog *catalog.Catalog // what the operator vouched for; empty without Options.Pinned
 }
 
 // openHost picks how sources and KDFs run here.
 func openHost(o Options) (host, error) {
+	// A stamped program that lies beside no image of its own is found out by the
+	// self-test; until then nothing here counts as signed.
+	signed, err := image.Running()
+	if err != nil || signed == nil {
+		signed = &catalog.Catalog{Manifest: &catalog.Manifest{}, Trust: plugins.TrustNone}
+	}
 	if o.InProcess {
-		return newInProcess(), nil
+		return newInProcess(signed.Trust == plugins.TrustApproved), nil
 	}
 	var events func(plugins.Event)
 	if o.Plugins != nil {
@@ -34,25 +43,29 @@ func openHost(o Options) (host, error) {
 	h := &processes{
 		sup:     plugins.NewSupervisor(plugins.Options{Events: events}),
 		sources: map[string]core.Source{}, kdfs: map[string]core.KDF{},
+		signed:  signed,
 		catalog: &catalog.Catalog{Manifest: &catalog.Manifest{}},
 	}
 	if o.Pinned != "" {
 		h.pinned = PinnedPlugins{Dir: o.Pinned}
-		var err error
 		if h.catalog, err = h.pinned.Catalog(); err != nil {
 			return nil, errors.Join(err, h.close())
 		}
 	}
 	// Nothing outside this program's own list and the pinned ones is ever started.
 	var all []plugins.Entry
-	for _, p := range h.catalog.Manifest.Plugins {
-		all = append(all, h.catalog.Entry(p.Kind, p.Name))
+	for _, c := range []*catalog.Catalog{h.signed, h.catalog} {
+		for _, p := range c.Manifest.Plugins {
+			if p.Kind != catalog.KindCore {
+				all = append(all, c.Entry(p.Kind, p.Name))
+			}
+		}
 	}
 	for _, name := range builtin.SourceNames() {
-		all = append(all, plugins.Builtin(plugins.KindSource, name))
+		all = append(all, h.signed.Entry(plugins.KindSource, name))
 	}
 	for _, name := range builtin.KDFNames() {
-		all = append(all, plugins.Builtin(plugins.KindKDF, name))
+		all = append(all, h.signed.Entry(plugins.KindKDF, name))
 	}
 	h.sup.Seal(all...)
 	return h, nil
@@ -60,25 +73,31 @@ func openHost(o Options) (host, error) {
 
 func (h *processes) source(ctx context.Context, name string) (core.Source, bool, error) {
 	return started(ctx, h, h.sources, name, func() (core.Source, error) {
+		if _, ok := h.signed.Manifest.Find(plugins.KindSource, name); ok {
+			return h.sup.Source(ctx, h.signed.Entry(plugins.KindSource, name))
+		}
 		if _, ok := h.catalog.Manifest.Find(plugins.KindSource, name); ok {
 			return h.pinnedSource(ctx, name)
 		}
 		if _, err := builtin.Source(name); err != nil {
 			return nil, err // before a process is started for nothing
 		}
-		return h.sup.Source(ctx, plugins.Builtin(plugins.KindSource, name))
+		return h.sup.Source(ctx, h.signed.Entry(plugins.KindSource, name))
 	})
 }
 
 func (h *processes) kdf(ctx context.Context, name string) (core.KDF, bool, error) {
 	return started(ctx, h, h.kdfs, name, func() (core.KDF, error) {
+		if _, ok := h.signed.Manifest.Find(plugins.KindKDF, name); ok {
+			return h.sup.KDF(ctx, h.signed.Entry(plugins.KindKDF, name))
+		}
 		if _, ok := h.catalog.Manifest.Find(plugins.KindKDF, name); ok {
 			return h.sup.KDF(ctx, h.catalog.Entry(plugins.KindKDF, name))
 		}
 		if _, err := builtin.KDF(name); err != nil {
 			return nil, err
 		}
-		return h.sup.KDF(ctx, plugins.Builtin(plugins.KindKDF, name))
+		return h.sup.KDF(ctx, h.signed.Entry(plugins.KindKDF, name))
 	})
 }
 
@@ -121,3 +140,19 @@ func started[T any](ctx context.Context, h *processes, have map[string]T, name s
 }
 
 var _ host = (*processes)(nil)
+
+// signedImage says that this program runs from the vendor's image; its
+// self-test says whether that is still so.
+func signedImage() bool {
+	c, err := image.Running()
+	return err == nil && c != nil
+}
+
+// imageTests are the integrity tests of the signed image this program belongs
+// to; none for a program that is no release.
+func imageTests() (out []mstcc.SelfTestCase) {
+	for _, t := range image.Tests() {
+		out = append(out, mstcc.SelfTestCase{Name: t.Name, Run: func(context.Context) error { return t.Run() }})
+	}
+	return out
+}

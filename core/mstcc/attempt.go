@@ -99,6 +99,16 @@ func (m *Module) policyFor(ctx context.Context) (*attempt, error) {
 	return a, m.mergeTries(ctx, ans.Tries)
 }
 
+// approvedFunction says whether k computes an approved function. Its own word
+// counts because its image is signed, or the answer does not matter. A key made
+// with another function is of another key space: the KDF's name and cost enter
+// the core that every key is derived from.
+// req: G-7.2-02, G-7.2-03
+func approvedFunction(ctx context.Context, k core.KDF) bool {
+	info, err := k.Describe(ctx)
+	return err == nil && info.Approved
+}
+
 // expect is what this terminal accepts of a served policy, whatever its
 // generation, and fills in a's KDF. Naming the KDF from the unverified policy
 // only picks which check to run.
@@ -112,7 +122,7 @@ func (m *Module) expect(ctx context.Context, a *attempt, ans protocol.PolicyAnsw
 		return x // the check says what is wrong with it
 	}
 	if slow, ok, err := m.cfg.KDF(ctx, p.KDF.Name); err == nil {
-		a.slow, a.approved = slow, ok
+		a.slow, a.approved = slow, ok && approvedFunction(ctx, slow)
 		x.KDFs = []string{p.KDF.Name}
 		x.Validate = func(q core.Params) error { return slow.Validate(q, core.Limits{}) }
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mf"
+	"github.com/keposs/keposs/core/mstcc/probes"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/core/step"
@@ -49,7 +50,8 @@ type Config struct {
 
 	Profile   Profile        // asked for at initialisation; the sealed one counts afterwards
 	SelfTests []SelfTestCase // after the known answers of core/sm: integrity, entropy, …
-	Probe     func(ctx context.Context, level uint32) error
+	// Probes looks at the environment; quick leaves out what takes long. nil = none.
+	Probes func(ctx context.Context, level uint32, quick bool) []probes.Finding
 
 	Rand     io.Reader        // nil = sm.Rand()
 	Clock    func() time.Time // nil = time.Now

@@ -55,7 +55,7 @@ func (m *Module) enrolGeneration(ctx context.Context, req InitRequest, mode prot
 	if err != nil {
 		return nil, err
 	}
-	g.approved = ok
+	g.approved = ok && approvedFunction(ctx, slow)
 	if err := slow.Validate(req.KDF, core.Limits{}); err != nil {
 		return nil, err
 	}

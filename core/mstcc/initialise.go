@@ -87,10 +87,11 @@ func (m *Module) prepareInit(ctx context.Context, text string) (Escrow, error) {
 		}
 	}
 	m.step(2, "self-tests passed")
-	if m.cfg.Probe != nil {
-		if err := m.cfg.Probe(ctx, m.profile.Level); err != nil {
-			return nil, m.soft(err)
-		}
+	if _, err := m.environment(ctx, false); err != nil {
+		return nil, m.soft(err)
+	}
+	if err := m.surroundings(ctx); err != nil {
+		return nil, m.soft(err)
 	}
 	m.cfg.Step.At("init.connect")
 	conn, err := m.connect(ctx)

@@ -66,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Module, error) {
 	if err := m.machine.Fire(EvLoad, GuardUsedBefore); err != nil {
 		return nil, err
 	}
-	if _, err := m.runSelfTests(ctx); err != nil {
+	if _, err := m.tests(ctx); err != nil {
 		_ = m.machine.Fire(EvFail, GuardNone)
 		return m, err
 	}

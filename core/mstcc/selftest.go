@@ -13,6 +13,7 @@ type TestResult struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	Err  string `json:"error,omitempty"`
+	Note string `json:"note,omitempty"` // of a probe that is not plainly ok
 }
 
 // runSelfTests runs the tests of core/sm and core/oprf, then the injected ones,
@@ -59,7 +60,7 @@ func (m *Module) SelfTest(ctx context.Context) ([]TestResult, error) {
 		}
 	case Factory, Init, Locked:
 		// Nothing is served here; the tests may run and report without a change of state.
-		out, err := m.runSelfTests(ctx)
+		out, err := m.tests(ctx)
 		if err != nil && m.machine.State() != Factory {
 			_ = m.machine.Fire(EvHardFault, GuardNone)
 		}
@@ -67,7 +68,7 @@ func (m *Module) SelfTest(ctx context.Context) ([]TestResult, error) {
 	default:
 		return nil, core.Errorf(core.State, "mstcc: self-test", "not allowed in state %s", m.machine.State())
 	}
-	out, err := m.runSelfTests(ctx)
+	out, err := m.tests(ctx)
 	if err != nil {
 		_ = m.machine.Fire(EvFail, GuardNone)
 		return out, err

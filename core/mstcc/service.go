@@ -271,6 +271,12 @@ func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p co
 			return nil, err
 		}
 	}
+	if err := m.machine.Allows(EvServiceRequest, GuardNeedsPPD); err != nil {
+		return nil, err
+	}
+	if err := m.surroundings(ctx); err != nil {
+		return nil, err
+	}
 	if err := m.machine.Fire(EvServiceRequest, GuardNeedsPPD); err != nil {
 		return nil, err
 	}

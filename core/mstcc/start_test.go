@@ -3,12 +3,14 @@ package mstcc_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
+	"github.com/keposs/keposs/core/mstcc/probes"
 )
 
 // One failed test of a start leaves ERROR with its name: nothing is asked,
@@ -75,8 +77,8 @@ func TestInitialiseStopsBeforeAKeyIsMade(t *testing.T) {
 			cfg.SelfTests = []mstcc.SelfTestCase{{Name: "planted", Run: func(context.Context) error { return errors.New("broken") }}}
 		}, core.Integrity, mstcc.Error, 0},
 		{"probe", func(_ *terminal, cfg *mstcc.Config, _ *int) {
-			cfg.Probe = func(context.Context, uint32) error {
-				return core.Errorf(core.Environment, "probe", "the terminal is rooted")
+			cfg.Probes = func(context.Context, uint32, bool) []probes.Finding {
+				return []probes.Finding{{ID: "P-04", Class: probes.Root, Verdict: probes.Bad, Mandatory: true}}
 			}
 		}, core.Environment, mstcc.Init, 0},
 		{"no connection", func(_ *terminal, cfg *mstcc.Config, n *int) {
@@ -158,5 +160,32 @@ func TestIdleModuleDoesNothing(t *testing.T) {
 	defer x.mu.Unlock()
 	if len(x.srv.calls) != calls || x.pin.captures != captures || len(x.steps) != steps || m.State() != mstcc.User {
 		t.Errorf("idle: SS-CC was asked %v, %d captures, steps %v, state %s", x.srv.calls[calls:], x.pin.captures-captures, x.steps[steps:], m.State())
+	}
+}
+
+// Zeroise ends the module's life from every state that held something, without
+// PPD and without SS-CC, and leaves neither record nor secret.
+// req: F-48, G-7.9-10, G-7.9-11, K-17.7-00
+func TestZeroiseEndsLife(t *testing.T) {
+	t.Parallel()
+	for _, s := range []mstcc.State{mstcc.Init, mstcc.User, mstcc.Locked, mstcc.Error} {
+		x, m := in(t, s)
+		asked := len(x.srv.calls)
+		for range 2 {
+			if err := m.Zeroise(ctx); err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+		}
+		if m.State() != mstcc.EOL || len(x.srv.calls) != asked {
+			t.Errorf("from %s: now %s, SS-CC was asked %v", s, m.State(), x.srv.calls[asked:])
+		}
+		for _, dir := range []string{x.dir, x.dir + "-keys"} {
+			if left, _ := os.ReadDir(dir); len(left) != 0 {
+				t.Errorf("from %s: %v is left", s, left)
+			}
+		}
+		if _, _, err := m.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, types("right")); !errors.Is(err, core.State) {
+			t.Errorf("sign after %s: %v", s, err)
+		}
 	}
 }

@@ -117,6 +117,16 @@ func (m *Machine) State() State {
 	return m.state
 }
 
+// Allows is Fire without the transition: State when there is no such row now.
+func (m *Machine) Allows(e Event, g Guard) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := find(m.state, e, g); !ok {
+		return core.Errorf(core.State, "mstcc", "%s is not allowed in state %s: wrong state", e, m.state)
+	}
+	return nil
+}
+
 // Fire applies the row for (state, e, g). No such row is core.State and
 // changes nothing. The grant is given by F-27 and ends with the one service it
 // was given for; APPROVED is never entered without it unless no CSP is used.

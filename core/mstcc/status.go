@@ -10,6 +10,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mf"
+	"github.com/keposs/keposs/core/mstcc/probes"
 	"github.com/keposs/keposs/core/protocol"
 )
 
@@ -31,6 +32,7 @@ type Status struct {
 	ServerErr  error                  // why Server is nil
 	OwnPending int                    // tries of ours not yet confirmed
 	Foreign    []protocol.HeldTry
+	Probes     []probes.Finding // the environment now, by a quick look
 }
 
 // Status reports the local state and, if online, SS-CC's view, which may lift
@@ -43,6 +45,7 @@ func (m *Module) Status(ctx context.Context, online bool) (Status, error) {
 		return Status{}, core.Errorf(core.State, "mstcc: status", "the module is closed: open it again")
 	}
 	st := Status{State: m.machine.State(), Profile: m.profile, Used: m.tries.used, Alarm: m.tries.alarm, OwnPending: len(m.tries.own)}
+	st.Probes, _ = m.environment(ctx, true)
 	if m.trust == nil {
 		return st, nil
 	}
@@ -204,7 +207,9 @@ func (m *Module) eraseLocal(ctx context.Context, all bool) error {
 
 // Zeroise erases everything local without PPD and without SS-CC: the service
 // of last resort, from ERROR or any other state (G-7.9-10, F-48). The sealed
-// keys at SS-CC are useless without the device secret or a recovery sheet.
+// keys at SS-CC are useless without the device secret or a recovery sheet. The
+// module is in EOL afterwards, or where it was if it never held a user. It
+// returns when everything is erased: that is the status G-7.9-11 asks for.
 // req: G-7.9-10, G-7.9-11
 func (m *Module) Zeroise(ctx context.Context) error {
 	m.mu.Lock()
@@ -212,7 +217,17 @@ func (m *Module) Zeroise(ctx context.Context) error {
 	if err := m.eraseLocal(ctx, true); err != nil {
 		return err
 	}
-	return Erase(m.cfg.Dir)
+	if err := Erase(m.cfg.Dir); err != nil {
+		return err
+	}
+	switch m.machine.State() {
+	case Init, User, Locked: // whatever was asked for before ends here
+		_ = m.machine.Fire(EvHardFault, GuardNone)
+	}
+	if m.machine.State() == Error {
+		return m.machine.Fire(EvZeroise, GuardNone)
+	}
+	return nil
 }
 
 // Erase removes what a module that cannot even be opened left in dir: only

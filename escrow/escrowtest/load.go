@@ -25,6 +25,7 @@ type Load struct {
 	keys    keys
 	clients []*loadClient
 	acks    atomic.Uint64
+	off     atomic.Bool
 }
 
 type loadClient struct {
@@ -48,6 +49,12 @@ func NewLoad(n int) *Load {
 
 // Acks is how many mutations were acknowledged.
 func (l *Load) Acks() uint64 { return l.acks.Load() }
+
+// PowerOff is the moment of a power cut: no answer that comes after it reaches
+// anybody, so none counts as an acknowledgement, until Check. A simulated cut
+// takes a moment in which a sync under way may be answered either way; a real
+// one answers nobody.
+func (l *Load) PowerOff() { l.off.Store(true) }
 
 // Run has every client write until ctx ends. A mutation without an answer is
 // repeated as it was; what is open at the end stays so and may have happened.
@@ -74,6 +81,9 @@ func (c *loadClient) step(ctx context.Context, l *Load, b core.Backend) error {
 		c.open = &m
 	}
 	v, err := commit(ctx, b, *c.open)
+	if l.off.Load() { // what was answered is not known; the mutation stays open
+		v, err = 0, core.Errorf(core.Indeterminate, "escrowtest", "the power is off")
+	}
 	switch code := core.CodeOf(err); {
 	case err == nil && v == c.version+1:
 		c.acknowledged()
@@ -130,6 +140,7 @@ func (c *loadClient) acknowledged() {
 // keys lost something and the first finding. Mutations that are open are
 // repeated first, until they have an answer. No Run is under way.
 func (l *Load) Check(ctx context.Context, b core.Backend) (lost int, finding, err error) {
+	l.off.Store(false)
 	broken := make([]error, len(l.clients))
 	for i, c := range l.clients {
 		for c.open != nil && broken[i] == nil {

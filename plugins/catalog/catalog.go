@@ -64,12 +64,11 @@ func measure(root, rel string) (File, error) {
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return File{}, core.Errorf(core.Invalid, op, "%s is no regular file", rel)
 	}
-	h := sm.NewSM3()
-	n, err := io.Copy(h, f)
+	digest, n, err := sm.Measure(f)
 	if err != nil {
 		return File{}, core.Errorf(core.Unavailable, op, "read %s: %w", rel, err)
 	}
-	return File{Path: rel, SM3: [32]byte(h.Sum(nil)), Size: n}, nil
+	return File{Path: rel, SM3: digest, Size: n}, nil
 }
 
 // Verify measures every file of the manifest under root. Integrity names the

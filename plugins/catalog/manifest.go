@@ -159,6 +159,10 @@ func (m *Manifest) body() []byte {
 	return b.Bytes()
 }
 
+// Digest is the SM3 of what the signature covers: equal for two releases of the
+// same files by the same vendor, whatever their signatures' nonces were.
+func (m *Manifest) Digest() [32]byte { return sm.SM3(m.body()) }
+
 // Sign sorts list and returns the manifest signed with key (lent).
 func Sign(key *sm.PrivateKey, list []Plugin) ([]byte, error) {
 	m := Manifest{Signer: key.Public(), Plugins: slices.Clone(list)}
@@ -207,7 +211,7 @@ func Parse(b []byte) (*Manifest, error) {
 		return nil, err
 	}
 	body := m.body()
-	if len(body)+len(last)+1 != len(b) || !bytes.Equal(body, b[:len(body)]) {
+	if !bytes.Equal(append(body, "signature "+hex.EncodeToString(sig)+"\n"...), b) {
 		return nil, core.Errorf(core.Invalid, op, "the manifest is not in its one form")
 	}
 	if !sm.Verify(m.Signer, body, []byte(signID), [64]byte(sig)) {

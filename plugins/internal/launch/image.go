@@ -142,3 +142,20 @@ var self = sync.OnceValues(func() (*Image, error) {
 // Self is the running program's own image, taken at the first call and shared
 // by all plugins built into it.
 func Self() (*Image, error) { return self() }
+
+// SelfDigest is the SM3 of the running program's file as it is now.
+func SelfDigest() (sum [32]byte, err error) {
+	path, err := os.Executable()
+	if err != nil {
+		return sum, core.Errorf(core.Environment, "plugins", "find the running program: %w", err)
+	}
+	f, err := os.Open(selfPath(path))
+	if err != nil {
+		return sum, core.Errorf(core.Environment, "plugins", "open the running program: %w", err)
+	}
+	defer f.Close()
+	if sum, _, err = sm.Measure(f); err != nil {
+		return sum, core.Errorf(core.Environment, "plugins", "read the running program: %w", err)
+	}
+	return sum, nil
+}

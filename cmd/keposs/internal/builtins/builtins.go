@@ -12,6 +12,7 @@ import (
 	"github.com/keposs/keposs/escrow/memory"
 	"github.com/keposs/keposs/escrow/postgres"
 	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/plugins/image"
 )
 
 var backends = []struct {
@@ -69,7 +70,7 @@ func Entries() []plugins.Entry {
 		{plugins.KindBackend, BackendNames()},
 	} {
 		for _, name := range k.names {
-			out = append(out, plugins.Builtin(k.kind, name))
+			out = append(out, image.Entry(k.kind, name))
 		}
 	}
 	return out

@@ -18,6 +18,7 @@ var commandGroups = []struct {
 	{groupServe, adminCommands},
 	{groupLook, selftestCommands},
 	{groupLook, pluginCommands},
+	{groupLook, imageCommands},
 	{groupLook, labCommands},
 	{groupLook, versionCommands},
 }

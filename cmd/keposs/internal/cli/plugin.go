@@ -18,9 +18,9 @@ func pluginCommands(e *Env) []*cobra.Command {
 		Use:   "list",
 		Short: "Start every plugin once and show its kind, name, version and trust",
 		Long: `Start every plugin once and show its kind, name, version and trust. The built-in
-ones are this very program, executed again from a sealed copy; nobody has signed
-that image, so their trust is none and results are not approved. Pinned ones are
-yours (keposs plugin pin): their trust is local.`,
+ones are this very program, executed again from a sealed copy: approved in a
+signed image (keposs image build), else nobody's, with trust none and results not
+approved. Pinned ones are yours (keposs plugin pin): their trust is local.`,
 		Example: `  keposs plugin list
   keposs plugin list --json`,
 		Args: noArgs,

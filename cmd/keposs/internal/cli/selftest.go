@@ -62,10 +62,13 @@ the module's own generator instead (docs/self-tests.md).`,
 func (o selfTested) print(w io.Writer) {
 	for _, t := range o.Tests {
 		word := "ok"
+		if t.Note != "" {
+			word = t.Note
+		}
 		if !t.OK {
 			word = "FAILED: " + t.Err
 		}
-		fmt.Fprintf(w, "%-24s %s\n", t.Name, word)
+		fmt.Fprintf(w, "%-36s %s\n", t.Name, word)
 	}
 	if o.OK {
 		fmt.Fprintf(w, "all %d self-tests passed\n", len(o.Tests))

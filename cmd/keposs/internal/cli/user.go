@@ -14,6 +14,7 @@ import (
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
+	"github.com/keposs/keposs/core/mstcc/probes"
 	"github.com/keposs/keposs/core/step"
 )
 
@@ -97,7 +98,7 @@ func (s *session) explain(ctx context.Context, c *client.Client, err error) erro
 }
 
 func userCommands(e *Env) []*cobra.Command {
-	return []*cobra.Command{initCommand(e), statusCommand(e), unbindCommand(e), deregisterCommand(e)}
+	return []*cobra.Command{initCommand(e), statusCommand(e), unbindCommand(e), deregisterCommand(e), zeroiseCommand(e)}
 }
 
 // initResult is what `keposs init --json` prints.
@@ -224,8 +225,10 @@ type statusResult struct {
 	ServerError string   `json:"server_error,omitempty"`
 	Foreign     []string `json:"foreign_tries,omitempty"`
 	Alarm       bool     `json:"alarm"`
-	Pending     bool     `json:"pending"`
-	Approved    bool     `json:"approved"`
+
+	Probes   []probes.Finding `json:"probes,omitempty"` // of the environment
+	Pending  bool             `json:"pending"`
+	Approved bool             `json:"approved"`
 }
 
 func describeStatus(cl *client.Client, st mstcc.Status) statusResult {
@@ -258,6 +261,7 @@ func describeStatus(cl *client.Client, st mstcc.Status) statusResult {
 	if st.ServerErr != nil {
 		out.ServerError = st.ServerErr.Error()
 	}
+	out.Probes = st.Probes
 	for _, h := range st.Foreign {
 		out.Foreign = append(out.Foreign, fmt.Sprintf("try %d by device %s", h.Seq, h.Device))
 	}
@@ -331,6 +335,16 @@ func (o statusResult) print(w io.Writer) {
 	}
 	for _, f := range o.Foreign {
 		row("FOREIGN", "%s: somebody else has this terminal's key", f)
+	}
+	for _, f := range o.Probes {
+		if f.Verdict != probes.Bad && (f.Verdict != probes.Unknown || !f.Mandatory) {
+			continue
+		}
+		word := "advisory"
+		if f.Mandatory {
+			word = "mandatory"
+		}
+		fmt.Fprintf(w, "probe    %s %s: %s (%s)\n", f.ID, f.Name, f.Verdict, word)
 	}
 	if o.Alarm {
 		row("ALARM", "SS-CC's try counter went backwards or does not chain")

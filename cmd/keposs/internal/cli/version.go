@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/keposs/keposs/plugins/image"
 )
 
 // Version is the release, stamped by the linker: -X …/cli.Version=v1.2.3.
@@ -27,7 +31,10 @@ type versionInfo struct {
 		SSCC    string `json:"ss_cc"`
 		Plugins string `json:"plugins"`
 	} `json:"wire"`
-	Image string `json:"image"` // trust state of the program's own image
+	Image    string `json:"image"`              // trust state of the program's own image
+	Manifest string `json:"manifest,omitempty"` // SM3 of what the vendor signed
+	Vendor   string `json:"vendor,omitempty"`   // the vendor's key, compressed, hex
+	Problem  string `json:"problem,omitempty"`  // why a stamped program has no image
 }
 
 func readVersion() versionInfo {
@@ -50,6 +57,17 @@ func readVersion() versionInfo {
 	}
 	if v.Version == "" || v.Version == "(devel)" {
 		v.Version = "devel"
+	}
+	if rev := image.Commit(); rev != "" {
+		v.Commit, v.Modified = strings.CutSuffix(rev, "+")
+	}
+	c, err := image.Running()
+	switch {
+	case err != nil:
+		v.Image, v.Problem = "broken", err.Error()
+	case c != nil:
+		sum, key := c.Manifest.Digest(), c.Manifest.Signer.Compressed()
+		v.Image, v.Manifest, v.Vendor = string(c.Trust), hex.EncodeToString(sum[:]), hex.EncodeToString(key[:])
 	}
 	return v
 }
@@ -74,7 +92,14 @@ func versionCommands(e *Env) []*cobra.Command {
 				}
 				fmt.Fprintf(w, "built    %s for %s\n", v.Go, v.Platform)
 				fmt.Fprintf(w, "wire     MST-CC %s, SS-CC %s, plugins %s\n", v.Wire.MSTCC, v.Wire.SSCC, v.Wire.Plugins)
-				fmt.Fprintf(w, "image    %s: not a signed release image, results are not approved\n", v.Image)
+				switch {
+				case v.Problem != "":
+					fmt.Fprintf(w, "image    %s: %s\n", v.Image, v.Problem)
+				case v.Manifest != "":
+					fmt.Fprintf(w, "image    %s, manifest %s\nvendor   %s\n", v.Image, v.Manifest, v.Vendor)
+				default:
+					fmt.Fprintf(w, "image    %s: not a signed release image, results are not approved\n", v.Image)
+				}
 			})
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/plugins/image"
 )
 
 // homes names the setting that says where a backend's files lie, and what Serve
@@ -134,7 +135,7 @@ func (f Folder) Pinned() client.PinnedPlugins {
 // one. NotFound names both kinds.
 func (f Folder) entry(name string) (plugins.Entry, error) {
 	if _, err := builtins.Backend(name); err == nil {
-		return plugins.Builtin(plugins.KindBackend, name), nil
+		return image.Entry(plugins.KindBackend, name), nil
 	}
 	c, err := f.Pinned().Catalog()
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/keposs/keposs/core/step"
 	"github.com/keposs/keposs/escrow/api"
 	"github.com/keposs/keposs/kdf"
+	"github.com/keposs/keposs/plugins/image"
 )
 
 // certificateLife is how long the certificate made by Init is good.
@@ -165,6 +166,10 @@ func (f Folder) newCore(c *Config, b core.Backend, log *slog.Logger, observe fun
 	if err != nil {
 		return nil, err
 	}
-	return sscc.New(sscc.Config{Backend: b, KDF: slow, OPRF: sscc.NewOPRF(), Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe,
+	var tests []sscc.SelfTestCase
+	for _, t := range image.Tests() {
+		tests = append(tests, sscc.SelfTestCase{Name: t.Name, Run: func(context.Context) error { return t.Run() }})
+	}
+	return sscc.New(sscc.Config{SelfTests: tests, Backend: b, KDF: slow, OPRF: sscc.NewOPRF(), Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe,
 		FailClosed: c.FailClosed, Limits: sscc.Limits{AppRate: c.Limits.App, DeviceRate: c.Limits.Device, PolicyRate: c.Limits.Policy, TriesPerMinute: c.Limits.TriesPerMinute}})
 }

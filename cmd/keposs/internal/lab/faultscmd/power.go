@@ -49,11 +49,11 @@ func blackout(ctx context.Context, d *disk, name string, l *escrowtest.Load) err
 	}
 	err = during(ctx, l, p.Backend, func() error {
 		time.Sleep(moment())
+		l.PowerOff()
 		if err := d.cut(); err != nil {
 			return err
 		}
-		time.Sleep(50 * time.Millisecond) // whoever goes on answering now, lies
-		_ = p.kill()                      // it may have ended by itself
+		_ = p.kill() // it may have ended by itself
 		return nil
 	})
 	p.close()

@@ -1,0 +1,33 @@
+package client
+
+import (
+	"context"
+
+	"github.com/keposs/keposs/core/mstcc/probes"
+)
+
+// ProbeHost is the app's own view of its platform.
+type ProbeHost = probes.Host
+
+// Verdicts a ProbeHost gives.
+const (
+	ProbeOK      = probes.OK
+	ProbeBad     = probes.Bad
+	ProbeUnknown = probes.Unknown
+)
+
+// probes looks at this machine for the module. P-09 is what the
+// image's tests said.
+func (c *Client) probes(host ProbeHost) func(ctx context.Context, level uint32, quick bool) []probes.Finding {
+	o := probes.Options{Dirs: []string{c.folder.dir, c.folder.keys(), c.folder.state()}, Host: host, Clock: &c.clock}
+	if signedImage() {
+		// Only a self-test asks for P-09, and the image's own tests have just
+		// passed in it: a failed one stops everything before the probes.
+		o.Image = func() error { return nil }
+	}
+	return func(ctx context.Context, level uint32, quick bool) []probes.Finding {
+		p := o
+		p.Level, p.Quick = level, quick
+		return probes.Run(ctx, probes.System(), p)
+	}
+}
