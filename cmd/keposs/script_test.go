@@ -26,7 +26,12 @@ func scripts(t *testing.T, pattern string) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no script %s: %v", pattern, err)
 	}
-	testscript.Run(t, testscript.Params{
+	testscript.Run(t, params(files, nil))
+}
+
+// params are those of scripts; setup adds to the environment of each.
+func params(files []string, setup func(*testscript.Env) error) testscript.Params {
+	return testscript.Params{
 		Files:               files,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
@@ -34,6 +39,9 @@ func scripts(t *testing.T, pattern string) {
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("EXAMPLES", filepath.Join(testenv.Root(), "examples"))
 			env.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+			if setup != nil {
+				return setup(env)
+			}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -54,7 +62,7 @@ func scripts(t *testing.T, pattern string) {
 			"save":      save,
 			"flip":      flip,
 		},
-	})
+	}
 }
 
 // sh runs a shell command of the script's own and fails it with what was said.
@@ -69,14 +77,14 @@ func home(ts *testscript.TestScript) string {
 
 const scriptPassword = "correct horse battery"
 
-// serve [n]: makes SS-CC, runs it unsealed until the script ends, logs the
+// serve [FLAG…]: makes SS-CC with the flags, runs it unsealed until the script ends, logs the
 // administrator in, creates an app ($APP) and provisions the terminal.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: serve")
+	if neg {
+		ts.Fatalf("usage: serve [FLAG…]")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("admin-password"), []byte(scriptPassword+"\n"), 0o600))
-	sh(ts, "keposs ss-cc init --password-fd 3 3<admin-password")
+	sh(ts, "keposs ss-cc init --password-fd 3 %s 3<admin-password", strings.Join(args, " "))
 	startServer(ts)
 	sh(ts, "keposs admin login --password-fd 3 3<admin-password")
 	ts.Check(ts.Exec("keposs", "admin", "app", "create", "bank", "--json"))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/keposs/keposs/core"
@@ -139,7 +140,7 @@ func write(ctx context.Context, conn *pgxpool.Conn, ms []core.Mutation, wave []i
 	if b.Len() == 0 {
 		return nil, nil
 	}
-	return versions, conn.SendBatch(ctx, &b).Close()
+	return versions, durably(conn, func() error { return conn.SendBatch(ctx, &b).Close() })
 }
 
 // statement is the compare-and-set of m.
@@ -176,6 +177,7 @@ func shifted(fence uint64) int64 { return int64(fence ^ 1<<63) }
 // would change a row by now stays open, for the next wave.
 func decide(ctx context.Context, conn *pgxpool.Conn, ms []core.Mutation, missed []int, out []core.Result, done map[int]bool) error {
 	var b pgx.Batch
+	var repeated bool
 	var fence int64
 	b.Queue(readFenceSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&fence) })
 	for _, i := range missed {
@@ -195,12 +197,28 @@ func decide(ctx context.Context, conn *pgxpool.Conn, ms []core.Mutation, missed 
 			}
 			if !write {
 				out[i], done[i] = res, true
+				repeated = repeated || res.Err == nil
 			}
 			return nil
 		})
 	}
 	if err := conn.SendBatch(ctx, &b).Close(); err != nil {
 		return readError(commitOp, err)
+	}
+	if !repeated {
+		return nil
+	}
+	// What a repetition finds may have been committed by a try that was given up
+	// while it waited for the standbys. A later commit that is acknowledged says
+	// that they have everything before it.
+	err := durably(conn, func() error { _, err := conn.Exec(ctx, barrierSQL); return err })
+	if err != nil {
+		for _, i := range missed {
+			if done[i] && out[i].Err == nil {
+				out[i], done[i] = core.Result{}, false
+			}
+		}
+		return core.Errorf(core.Indeterminate, commitOp, "the commit happened and may not be on a standby yet, repeat it with the same request id: %s", cause(err))
 	}
 	return nil
 }
@@ -213,7 +231,8 @@ func (s *Store) RaiseFence(ctx context.Context, fence uint64) error {
 	}
 	defer s.mu.RUnlock()
 	return s.with(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
-		tag, err := conn.Exec(ctx, raiseFenceSQL, shifted(fence))
+		var tag pgconn.CommandTag
+		err := durably(conn, func() (err error) { tag, err = conn.Exec(ctx, raiseFenceSQL, shifted(fence)); return err })
 		if err != nil {
 			return writeError(op, err)
 		}

@@ -2,9 +2,6 @@ package postgres
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"net"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -70,6 +67,7 @@ func readConfig(op string, c core.Config) (config, error) {
 	pool.MaxConns, pool.MinConns = int32(most), int32(least)
 	pool.ConnConfig.ConnectTimeout = connectWait
 	pool.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a standby answers with the past
+	pool.ConnConfig.OnNotice = heed
 	p := pool.ConnConfig.RuntimeParams
 	p["search_path"] = out.schema
 	p["application_name"] = "keposs"
@@ -85,14 +83,11 @@ func readConfig(op string, c core.Config) (config, error) {
 // secure applies the TLS files and refuses to talk to another machine without
 // knowing who it is.
 func secure(op string, c *pgconn.Config, ca, cert, key string) error {
-	if ca == "" && (cert != "" || key != "") || (cert == "") != (key == "") {
-		return core.Errorf(core.Invalid, op, "tls_cert and tls_key go together, and with tls_ca")
+	t, err := settings.TLSFiles(op, ca, cert, key)
+	if err != nil {
+		return err
 	}
-	if ca != "" {
-		t, err := tlsFiles(op, ca, cert, key)
-		if err != nil {
-			return err
-		}
+	if t != nil {
 		c.TLSConfig = forHost(t, c.Host)
 		for _, f := range c.Fallbacks {
 			f.TLSConfig = forHost(t, f.Host)
@@ -113,25 +108,6 @@ func unvouched(op string) error {
 	return core.Errorf(core.Invalid, op, "the connection to another machine would not be authenticated: set tls_ca, or sslmode=verify-full in the dsn")
 }
 
-func tlsFiles(op, ca, cert, key string) (*tls.Config, error) {
-	pem, err := os.ReadFile(ca)
-	if err != nil {
-		return nil, core.Errorf(core.Invalid, op, "tls_ca: %w", err)
-	}
-	t := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	if !t.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, core.Errorf(core.Invalid, op, "tls_ca: no certificate in the file")
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, core.Errorf(core.Invalid, op, "tls_cert and tls_key: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
-}
-
 func forHost(t *tls.Config, host string) *tls.Config {
 	if socket(host) {
 		return nil
@@ -149,6 +125,5 @@ func vouched(host string, t *tls.Config) bool {
 	if t != nil && (!t.InsecureSkipVerify || t.VerifyPeerCertificate != nil) {
 		return true
 	}
-	ip := net.ParseIP(host)
-	return socket(host) || host == "localhost" || ip != nil && ip.IsLoopback()
+	return socket(host) || settings.Loopback(host)
 }

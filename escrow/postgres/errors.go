@@ -61,6 +61,8 @@ func cause(err error) string {
 		return "the server answers SQLSTATE " + pg.Code + " (" + pg.SeverityUnlocalized + ")"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
+	case errors.Is(err, errUnreplicated):
+		return errUnreplicated.Error()
 	case errors.Is(err, context.Canceled):
 		return "the call was given up"
 	case errors.As(err, &dial):

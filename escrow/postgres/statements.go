@@ -26,6 +26,9 @@ const (
 	readFenceSQL  = `select value from fence`
 	raiseFenceSQL = `update fence set value = $1 where value <= $1`
 
+	// barrierSQL writes nothing but a commit, acknowledged when the standbys have it.
+	barrierSQL = `select pg_logical_emit_message(true, 'keposs', '')`
+
 	// stateSQL reads what a refused mutation met; the blob only for a repetition.
 	stateSQL = `select ver, dead, req, hot, case when req = $2 then blob else ''::bytea end from record where key = $1`
 

@@ -5,8 +5,10 @@ package builtins
 
 import (
 	"github.com/keposs/keposs/client/builtin"
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/control"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/badger"
+	"github.com/keposs/keposs/escrow/etcd"
 	"github.com/keposs/keposs/escrow/memory"
 	"github.com/keposs/keposs/escrow/postgres"
 	"github.com/keposs/keposs/plugins"
@@ -20,6 +22,7 @@ var backends = []struct {
 	{"badger", func() core.Backend { return badger.New() }},
 	{"memory", func() core.Backend { return memory.New() }},
 	{"postgres", func() core.Backend { return postgres.New() }},
+	{"etcd", func() core.Backend { return etcd.New() }},
 }
 
 // BackendNames lists the built-in storage backends, the default first.
@@ -43,7 +46,16 @@ func Backend(name string) (core.Backend, error) {
 
 // Registry is what plugins.MainIfPlugin looks in.
 func Registry() plugins.Registry {
-	return plugins.Registry{Source: builtin.Source, KDF: builtin.KDF, Backend: Backend}
+	return plugins.Registry{Source: builtin.Source, KDF: builtin.KDF, Backend: served}
+}
+
+// served is every backend this program can be as a process: the built-in ones
+// and the laboratory's controls, which nothing lists.
+func served(name string) (core.Backend, error) {
+	if b := control.Backend(name); b != nil {
+		return b, nil
+	}
+	return Backend(name)
 }
 
 // Entries lists every built-in plugin, by kind.

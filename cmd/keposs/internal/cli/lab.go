@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/escrowcmd"
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/kdfcmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/policycmd"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/ppdcmd"
@@ -21,6 +22,7 @@ func labCommands(e *Env) []*cobra.Command {
 			policycmd.Command(),
 			thief.Command(),
 			escrowcmd.Command(),
+			faultscmd.Command(),
 			group("ppd", "Measure PPD sources on data", "  keposs lab ppd face --data faces.npy --labels faces.csv",
 				ppdcmd.FaceCommand(),
 				ppdcmd.GestureCommand(),

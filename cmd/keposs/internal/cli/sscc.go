@@ -105,7 +105,7 @@ what was begun, or starts over.`,
 	f := c.Flags()
 	f.StringSliceVar(&o.Hosts, "hosts", nil, "`names` and addresses terminals reach SS-CC by; the first stands in tickets (default localhost)")
 	f.StringVar(&o.Listen, "listen", server.DefaultListen, "`address:port` to listen on")
-	f.StringVar(&o.Backend.Name, "backend", "badger", "storage `backend`: badger, memory, postgres or the name of a pinned plugin")
+	f.StringVar(&o.Backend.Name, "backend", "badger", "storage `backend`: badger, memory, postgres, etcd or the name of a pinned plugin")
 	f.StringVar(&settings, "config", "", "TOML `file` of the backend's settings")
 	f.StringArrayVar(&set, "set", nil, "a setting of the backend as `name=value`, over those of --config; may be repeated")
 	return c

@@ -1,0 +1,107 @@
+// Package control is two ways of using Badger that can lose acknowledged writes
+// at a power cut. `keposs lab faults` runs them beside the real backend: a run
+// that does not catch them shows nothing.
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+
+	db "github.com/dgraph-io/badger/v4"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/kv"
+)
+
+// Names of the controls, as plugins of this program.
+const (
+	Default = "control-badger-default" // Badger as it comes: nothing is synced
+	Barrier = "control-badger-sync"    // Badger as it comes, DB.Sync before the answer
+)
+
+// Backend returns a control; nil = no such.
+func Backend(name string) core.Backend {
+	if name != Default && name != Barrier {
+		return nil
+	}
+	info := core.BackendInfo{Name: name, Version: "1", Schema: []core.ConfigField{{Name: "dir", Type: "path", Help: "Folder of the database."}}}
+	return kv.Backend(info, func(_ context.Context, c core.Config) (kv.Store, error) {
+		o := db.DefaultOptions(c.Values["dir"]).WithLogger(nil)
+		if name == Barrier { // tables that change often show it in few rounds
+			o = o.WithMemTableSize(64 << 10).WithValueThreshold(4 << 10)
+		}
+		d, err := db.Open(o)
+		if err != nil {
+			return nil, err
+		}
+		return &store{db: d, barrier: name == Barrier}, nil
+	})
+}
+
+type store struct {
+	mu      sync.Mutex
+	db      *db.DB
+	barrier bool
+}
+
+// Get implements kv.Store.
+func (s *store) Get(_ context.Context, key []byte) (value []byte, err error) {
+	err = s.db.View(func(t *db.Txn) error {
+		value, err = get(t, key)
+		return err
+	})
+	return value, err
+}
+
+func get(t *db.Txn, key []byte) ([]byte, error) {
+	item, err := t.Get(key)
+	if errors.Is(err, db.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+// Swap implements kv.Store, but for durability.
+func (s *store) Swap(_ context.Context, key, old, value []byte) (done bool, err error) {
+	s.mu.Lock()
+	err = s.db.Update(func(t *db.Txn) error {
+		have, err := get(t, key)
+		if err != nil || (have == nil) != (old == nil) || !bytes.Equal(have, old) {
+			return err
+		}
+		done = true
+		return t.Set(bytes.Clone(key), bytes.Clone(value))
+	})
+	s.mu.Unlock()
+	// Sync reaches the table that is written now; what went to the one before it
+	// is on the disk only when that one is.
+	if err == nil && done && s.barrier {
+		err = s.db.Sync()
+	}
+	return done && err == nil, err
+}
+
+// Range implements kv.Store.
+func (s *store) Range(_ context.Context, after []byte, n int) (out []kv.Pair, err error) {
+	err = s.db.View(func(t *db.Txn) error {
+		it := t.NewIterator(db.DefaultIteratorOptions)
+		defer it.Close()
+		for it.Seek(append(bytes.Clone(after), 0)); it.Valid() && len(out) < n; it.Next() {
+			v, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return err
+			}
+			out = append(out, kv.Pair{Key: it.Item().KeyCopy(nil), Value: v})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Close implements kv.Store.
+func (s *store) Close() error { return s.db.Close() }

@@ -1,0 +1,202 @@
+// Package faultscmd is `keposs lab faults`: harm done to a backend while
+// clients write, and a count of what they were told and is gone.
+package faultscmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/escrowtest"
+)
+
+// clients write at once.
+const clients = 16
+
+// Result is what --json prints.
+type Result struct {
+	Backend  string          `json:"backend"`
+	Profile  string          `json:"profile"`
+	Rounds   int             `json:"rounds"`
+	Faults   map[string]int  `json:"faults"` // rounds by fault
+	Acks     uint64          `json:"acks"`
+	Lost     int             `json:"lost"`
+	Findings []string        `json:"findings,omitempty"` // of what was lost
+	Controls map[string]bool `json:"controls"`           // true = the broken store was caught
+	Skipped  []string        `json:"skipped"`            // with the reason
+	Seconds  float64         `json:"seconds"`
+}
+
+// A fault is one kind of harm. It does so many rounds over one store; a
+// skipped error says why it cannot be done here.
+type fault struct {
+	name        string
+	quick, long int
+	do          func(ctx context.Context, r *run, rounds int) error
+}
+
+type skipped string
+
+// Error tells the reason.
+func (s skipped) Error() string { return string(s) }
+
+// A run collects.
+type run struct {
+	Result
+	say io.Writer
+}
+
+var backends = map[string][]fault{
+	"badger":   {{"kill", 12, 200, kill("badger")}, {"power-cut", 10, 200, cut("badger")}, {"disk-full", 1, 3, full("badger")}},
+	"memory":   {{"kill", 12, 200, kill("memory")}, {"power-cut", 6, 200, cut("memory")}},
+	"postgres": {{"primary-kill", 3, 10, primaryKill}},
+	"etcd":     {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, slowNetwork}, {"half-open-network", 1, 3, halfOpen}},
+}
+
+// Command is `lab faults`.
+func Command() *cobra.Command {
+	var backend, profile string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "faults",
+		Short: "Do harm to a storage backend and count what was lost",
+		Long: `Let 16 clients write through a backend while it is killed, cut from power, given a full
+disk, or while its database loses its primary or leader, and count what was acknowledged
+and is gone afterwards: an older version, a deleted record that is readable, a torn one.
+
+badger and memory run as a plugin process. A power cut is a loop-mounted ext4 that is shut
+down without flushing its log; it needs root. postgres is a primary with two quorum
+standbys, etcd three members, all started here on real servers. The controls are two
+ways of using Badger that can lose writes: a run in which none is caught shows nothing.
+Exit status 0 means that nothing was lost and a control was caught, if any ran.`,
+		Example: "  keposs lab faults --backend badger\n  keposs lab faults --backend etcd --profile long --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			const op = "lab faults"
+			faults, ok := backends[backend]
+			if !ok {
+				return core.Errorf(core.Usage, op, "no faults for backend %.32q: want badger, memory, postgres or etcd", backend)
+			}
+			if profile != "quick" && profile != "long" {
+				return core.Errorf(core.Usage, op, "profile %.32q: want quick or long", profile)
+			}
+			r := &run{say: cmd.ErrOrStderr()}
+			r.Backend, r.Profile, r.Faults, r.Controls, r.Skipped = backend, profile, map[string]int{}, map[string]bool{}, []string{}
+			if err := r.all(cmd.Context(), faults); err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				if err := e.Encode(r.Result); err != nil {
+					return err
+				}
+			} else {
+				r.print(cmd.OutOrStdout())
+			}
+			return r.verdict(op)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&backend, "backend", "badger", "storage `backend`: badger, memory, postgres or etcd")
+	f.StringVar(&profile, "profile", "quick", "`profile`: quick (minutes) or long")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (r *run) all(ctx context.Context, faults []fault) error {
+	start := time.Now()
+	for _, f := range faults {
+		rounds := f.quick
+		if r.Profile == "long" {
+			rounds = f.long
+		}
+		if err := r.attempt(ctx, f.name, func() error { return f.do(ctx, r, rounds) }); err != nil {
+			return err
+		}
+	}
+	if r.Backend == "badger" {
+		for _, name := range controls {
+			if err := r.attempt(ctx, "control "+name, func() error { return broken(ctx, r, name) }); err != nil {
+				return err
+			}
+		}
+	}
+	r.Seconds = time.Since(start).Seconds()
+	return nil
+}
+
+// attempt runs f and notes why it could not be.
+func (r *run) attempt(ctx context.Context, name string, f func() error) error {
+	fmt.Fprintf(r.say, "%s …\n", name)
+	err := f()
+	if s, ok := err.(skipped); ok {
+		r.Skipped = append(r.Skipped, name+": "+string(s))
+		return nil
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return core.Errorf(core.Canceled, "lab faults", "%s: given up", name)
+		}
+		return core.Errorf(core.Environment, "lab faults", "%s: %w", name, err)
+	}
+	return nil
+}
+
+// judge counts one round of a fault over a store that works again.
+func (r *run) judge(ctx context.Context, name string, l *escrowtest.Load, b core.Backend, before uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	lost, finding, err := l.Check(ctx, b)
+	if err != nil {
+		return err
+	}
+	r.add(name, l.Acks()-before, lost, finding)
+	return nil
+}
+
+func (r *run) add(name string, acks uint64, lost int, finding error) {
+	r.Rounds++
+	r.Faults[name]++
+	r.Acks += acks
+	r.Lost += lost
+	if finding != nil && len(r.Findings) < 20 {
+		r.Findings = append(r.Findings, name+": "+finding.Error())
+	}
+}
+
+func (r *run) print(w io.Writer) {
+	fmt.Fprintf(w, "backend  %s, profile %s, %.0f s\nrounds   %d\n", r.Backend, r.Profile, r.Seconds, r.Rounds)
+	for name, n := range r.Faults {
+		fmt.Fprintf(w, "         %-18s %d\n", name, n)
+	}
+	fmt.Fprintf(w, "acks     %d\nlost     %d\n", r.Acks, r.Lost)
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "         %s\n", f)
+	}
+	for name, caught := range r.Controls {
+		fmt.Fprintf(w, "control  %s: caught %v\n", name, caught)
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(w, "skipped  %s\n", s)
+	}
+}
+
+func (r *run) verdict(op string) error {
+	if r.Lost > 0 {
+		return core.Errorf(core.Corrupt, op, "%d acknowledged writes are gone", r.Lost)
+	}
+	caught := len(r.Controls) == 0
+	for _, c := range r.Controls {
+		caught = caught || c
+	}
+	if !caught {
+		return core.Errorf(core.Environment, op, "no control was caught: this machine's cuts show nothing")
+	}
+	return nil
+}

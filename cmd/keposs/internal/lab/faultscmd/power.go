@@ -1,0 +1,163 @@
+package faultscmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/control"
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/escrowtest"
+)
+
+const diskMB = 640
+
+// cut is the fault power cut.
+func cut(name string) func(context.Context, *run, int) error {
+	return func(ctx context.Context, r *run, rounds int) error {
+		d, err := newDisk(diskMB)
+		if err != nil {
+			return err
+		}
+		defer d.remove()
+		l := escrowtest.NewLoad(clients)
+		for range rounds {
+			before := l.Acks()
+			if err := blackout(ctx, d, name, l); err != nil {
+				return err
+			}
+			p, err := open(ctx, name, d.at)
+			if err != nil {
+				return err
+			}
+			err = r.judge(ctx, "power-cut", l, p.Backend, before)
+			p.close()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// blackout runs a backend on d, cuts the power while l writes and mounts again.
+func blackout(ctx context.Context, d *disk, name string, l *escrowtest.Load) error {
+	p, err := open(ctx, name, d.at)
+	if err != nil {
+		return err
+	}
+	err = during(ctx, l, p.Backend, func() error {
+		time.Sleep(moment())
+		l.PowerOff()
+		if err := d.cut(); err != nil {
+			return err
+		}
+		_ = p.kill() // it may have ended by itself
+		return nil
+	})
+	p.close()
+	if err != nil {
+		return err
+	}
+	if err := d.unmount(); err != nil {
+		return err
+	}
+	return d.mount()
+}
+
+// controls are caught when a cut loses what they acknowledged, or leaves
+// nothing that opens.
+var controls = []string{control.Default, control.Barrier}
+
+const controlRounds = 6
+
+// broken runs a control until it is caught.
+func broken(ctx context.Context, r *run, name string) error {
+	for range controlRounds {
+		d, err := newDisk(diskMB)
+		if err != nil {
+			return err
+		}
+		caught, err := exposed(ctx, d, name, escrowtest.NewLoad(clients))
+		d.remove()
+		if err != nil {
+			return err
+		}
+		if r.Controls[name] = caught; caught {
+			return nil
+		}
+	}
+	return nil
+}
+
+func exposed(ctx context.Context, d *disk, name string, l *escrowtest.Load) (caught bool, err error) {
+	if err := blackout(ctx, d, name, l); err != nil {
+		return false, err
+	}
+	p, err := open(ctx, name, d.at)
+	if err != nil {
+		return ctx.Err() == nil, ctx.Err()
+	}
+	defer p.close()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	lost, _, err := l.Check(ctx, p.Backend)
+	return lost > 0 || err != nil, nil
+}
+
+// full is the fault full disk: changes are Exhausted, nothing is lost, and work
+// goes on when there is room again.
+func full(name string) func(context.Context, *run, int) error {
+	return func(ctx context.Context, r *run, rounds int) error {
+		d, err := newDisk(diskMB)
+		if err != nil {
+			return err
+		}
+		defer d.remove()
+		l := escrowtest.NewLoad(clients)
+		p, err := open(ctx, name, d.at)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		for range rounds {
+			before := l.Acks()
+			err := during(ctx, l, p.Backend, func() error {
+				time.Sleep(moment())
+				filler, err := d.fill()
+				if err != nil {
+					return err
+				}
+				time.Sleep(time.Second)
+				if err := refused(ctx, p.Backend); err != nil {
+					return err
+				}
+				if err := os.Remove(filler); err != nil {
+					return err
+				}
+				time.Sleep(time.Second)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if err := r.judge(ctx, "disk-full", l, p.Backend, before); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// refused expects that a new record is Exhausted.
+func refused(ctx context.Context, b core.Backend) error {
+	res, err := b.CommitMany(ctx, []core.Mutation{{Key: core.Key("full"), Op: core.OpPut, ReqID: core.ReqID{1}}})
+	if err == nil {
+		err = res[0].Err
+	}
+	if core.CodeOf(err) != core.Exhausted {
+		return fmt.Errorf("on a full disk: %v, want exhausted", err)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package faultscmd
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/plugins"
+)
+
+// A process is a backend in a process of its own.
+type process struct {
+	core.Backend
+	plugins *plugins.Supervisor
+}
+
+// settings of a backend whose files are to lie in dir; small, for small disks.
+func settings(name, dir string) core.Config {
+	switch name {
+	case "badger":
+		return core.Config{Values: map[string]string{"dir": filepath.Join(dir, "db"), "memtable_mb": "16", "watermark_mb": "96", "ballast_mb": "1"}}
+	case "memory":
+		return core.Config{Values: map[string]string{"path": filepath.Join(dir, "log")}}
+	}
+	return core.Config{Values: map[string]string{"dir": filepath.Join(dir, "control")}}
+}
+
+// open starts a backend's process; one that was killed may hold its lock for a moment.
+func open(ctx context.Context, name, dir string) (*process, error) {
+	p := &process{plugins: plugins.NewSupervisor(plugins.Options{})}
+	err := func() (err error) {
+		if p.Backend, err = p.plugins.Backend(ctx, plugins.Builtin(plugins.KindBackend, name)); err != nil {
+			return err
+		}
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			if err = p.Configure(ctx, settings(name, dir)); core.CodeOf(err) != core.Unavailable || time.Now().After(end) {
+				return err
+			}
+		}
+	}()
+	if err != nil {
+		_ = p.plugins.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// kill ends the process at once.
+func (p *process) kill() error {
+	info, _ := plugins.InfoOf(p.Backend)
+	if info.PID <= 0 {
+		return errors.New("the backend's process does not run")
+	}
+	proc, err := os.FindProcess(info.PID)
+	if err != nil {
+		return err
+	}
+	return proc.Kill()
+}
+
+func (p *process) close() {
+	_ = p.Close()
+	_ = p.plugins.Close()
+}
+
+// moment is how long clients write before harm is done: random, so that it
+// falls anywhere in what the engine does.
+func moment() time.Duration {
+	return 100*time.Millisecond + time.Duration(rand.Int64N(int64(400*time.Millisecond)))
+}
+
+// during lets l write over b and does harm meanwhile; it returns when neither runs.
+func during(ctx context.Context, l *escrowtest.Load, b core.Backend, harm func() error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wrote := make(chan error, 1)
+	go func() { wrote <- l.Run(ctx, b) }()
+	err := harm()
+	cancel()
+	if werr := <-wrote; err == nil {
+		err = werr
+	}
+	return err
+}
+
+// kill is the fault kill -9 of the backend's process.
+func kill(name string) func(context.Context, *run, int) error {
+	return func(ctx context.Context, r *run, rounds int) (err error) {
+		dir, err := os.MkdirTemp("", "keposs-faults-")
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		l := escrowtest.NewLoad(clients)
+		for range rounds {
+			before := l.Acks()
+			p, err := open(ctx, name, dir)
+			if err != nil {
+				return err
+			}
+			err = during(ctx, l, p.Backend, func() error { time.Sleep(moment()); return p.kill() })
+			p.close()
+			if err != nil {
+				return err
+			}
+			if p, err = open(ctx, name, dir); err != nil {
+				return err
+			}
+			err = r.judge(ctx, "kill", l, p.Backend, before)
+			p.close()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

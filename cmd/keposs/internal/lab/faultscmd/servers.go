@@ -1,0 +1,119 @@
+package faultscmd
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/escrow/etcd"
+	"github.com/keposs/keposs/escrow/postgres"
+	"github.com/keposs/keposs/internal/etcdserver"
+	"github.com/keposs/keposs/internal/pgserver"
+)
+
+// primaryKill kills the primary of three, promotes a standby, and brings the
+// killed one back as a standby.
+func primaryKill(ctx context.Context, r *run, rounds int) error {
+	c, err := pgserver.Start(ctx, 2)
+	if errors.Is(err, pgserver.ErrAbsent) {
+		return skipped(err.Error())
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	b := postgres.New()
+	defer func() { _ = b.Close() }()
+	dsn := secret.Copy([]byte(c.DSN()))
+	defer dsn.Wipe()
+	if err := b.Configure(ctx, core.Config{Values: map[string]string{"query_timeout": "5s"}, Secrets: map[string]*secret.Buffer{"dsn": dsn}}); err != nil {
+		return err
+	}
+	return r.repeat(ctx, "primary-kill", b, rounds, func() error {
+		time.Sleep(moment())
+		killed, err := c.Failover(ctx)
+		if err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		return c.Rejoin(ctx, killed)
+	})
+}
+
+// repeat does harm to one store again and again.
+func (r *run) repeat(ctx context.Context, name string, b core.Backend, rounds int, harm func() error) error {
+	l := escrowtest.NewLoad(clients)
+	for range rounds {
+		before := l.Acks()
+		if err := during(ctx, l, b, harm); err != nil {
+			return err
+		}
+		if err := r.judge(ctx, name, l, b, before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// over runs f with three etcd members and a backend over the endpoints f
+// chooses from theirs.
+func over(ctx context.Context, via func([]string) ([]string, error), f func(*etcdserver.Cluster, core.Backend) error) error {
+	c, err := etcdserver.Start(ctx, 3)
+	if errors.Is(err, etcdserver.ErrAbsent) {
+		return skipped(err.Error())
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	ends := c.Endpoints()
+	if via != nil {
+		if ends, err = via(ends); err != nil {
+			return err
+		}
+	}
+	b := etcd.New()
+	defer func() { _ = b.Close() }()
+	if err := b.Configure(ctx, core.Config{Values: map[string]string{"endpoints": strings.Join(ends, ","), "request_timeout": "2s"}}); err != nil {
+		return err
+	}
+	return f(c, b)
+}
+
+// leaderKill kills the leader of three and brings it back.
+func leaderKill(ctx context.Context, r *run, rounds int) error {
+	return over(ctx, nil, func(c *etcdserver.Cluster, b core.Backend) error {
+		return r.repeat(ctx, "leader-kill", b, rounds, func() error {
+			time.Sleep(moment())
+			lead, err := c.Leader(ctx)
+			if err != nil {
+				return err
+			}
+			c.Kill(lead)
+			time.Sleep(3 * time.Second)
+			return errors.Join(c.Run(lead), c.Ready(ctx, lead))
+		})
+	})
+}
+
+// leaderPause has the leader stand still, with all its connections, until
+// another one leads.
+func leaderPause(ctx context.Context, r *run, rounds int) error {
+	return over(ctx, nil, func(c *etcdserver.Cluster, b core.Backend) error {
+		return r.repeat(ctx, "leader-pause", b, rounds, func() error {
+			time.Sleep(moment())
+			lead, err := c.Leader(ctx)
+			if err != nil {
+				return err
+			}
+			c.Pause(lead)
+			time.Sleep(4 * time.Second)
+			c.Resume(lead)
+			return c.Ready(ctx, lead)
+		})
+	})
+}

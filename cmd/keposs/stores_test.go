@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/keposs/keposs/internal/etcdserver"
+	"github.com/keposs/keposs/internal/pgserver"
+	"github.com/keposs/keposs/internal/testenv"
+)
+
+// SS-CC as an operator sets it up over a database of its own process, used by a person.
+// req: K-6.2-02a, K-10
+func TestStores(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	for name, settings := range map[string]func(*testing.T, string) string{
+		"postgres": func(t *testing.T, dir string) string {
+			c, err := pgserver.Start(t.Context(), 0)
+			absent(t, err, pgserver.ErrAbsent)
+			t.Cleanup(c.Stop)
+			dsn := filepath.Join(dir, "dsn")
+			if err := os.WriteFile(dsn, []byte(c.DSN()+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf("dsn_file = %q\n", dsn)
+		},
+		"etcd": func(t *testing.T, _ string) string {
+			c, err := etcdserver.Start(t.Context(), 3)
+			absent(t, err, etcdserver.ErrAbsent)
+			t.Cleanup(c.Stop)
+			return fmt.Sprintf("endpoints = %q\n", strings.Join(c.Endpoints(), ","))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := settings(t, t.TempDir())
+			p := params([]string{filepath.Join("testdata", "stores", "life.txt")}, func(env *testscript.Env) error {
+				env.Setenv("BACKEND", name)
+				return os.WriteFile(filepath.Join(env.WorkDir, "settings.toml"), []byte(text), 0o600)
+			})
+			testscript.Run(t, p)
+		})
+	}
+}
+
+// absent skips without the server and fails for another reason.
+func absent(t *testing.T, err, want error) {
+	t.Helper()
+	if errors.Is(err, want) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// req: K-10
+func TestFaultsQuick(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	testscript.Run(t, params([]string{filepath.Join("testdata", "stores", "faults.txt")}, nil))
+}

@@ -1,0 +1,207 @@
+//go:build linux
+
+package etcdserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// A Cluster is a number of members, each a process in a group of its own with
+// a folder of its own. Its methods are for one caller at a time.
+type Cluster struct {
+	members []*member
+	dir     string
+}
+
+type member struct {
+	args           []string
+	client, peer   string // host:port
+	cmd            *exec.Cmd
+	ended          chan struct{}
+	running, still bool
+}
+
+// Start runs a cluster of n members and returns when it serves. The server's
+// standard durability is on. Stop ends it.
+func Start(ctx context.Context, n int) (*Cluster, error) {
+	bin, err := Build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "keposs-etcd-")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{dir: dir}
+	var peers []string
+	for i := range n {
+		m := &member{}
+		if m.client, m.peer, err = twoPorts(); err != nil {
+			c.Stop()
+			return nil, err
+		}
+		c.members = append(c.members, m)
+		peers = append(peers, fmt.Sprintf("m%d=http://%s", i, m.peer))
+	}
+	for i, m := range c.members {
+		m.args = []string{bin, "--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(dir, fmt.Sprint(i)),
+			"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + m.client,
+			"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
+			"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-token", filepath.Base(dir),
+			"--log-level", "error", "--log-outputs", filepath.Join(dir, fmt.Sprintf("%d.log", i)),
+			"--heartbeat-interval", "100", "--election-timeout", "1000"}
+		if err := c.Run(i); err != nil {
+			c.Stop()
+			return nil, err
+		}
+	}
+	for i := range n {
+		if err := c.wait(ctx, i); err != nil {
+			c.Stop()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// twoPorts finds free loopback ports. Another process may take them before the
+// member does; it then ends, and Start says so.
+func twoPorts() (a, b string, err error) {
+	var l [2]net.Listener
+	for i := range l {
+		if l[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return "", "", err
+		}
+		defer func() { _ = l[i].Close() }()
+	}
+	return l[0].Addr().String(), l[1].Addr().String(), nil
+}
+
+// Endpoints are the client addresses, host:port, in order of the members.
+func (c *Cluster) Endpoints() []string {
+	out := make([]string, len(c.members))
+	for i, m := range c.members {
+		out[i] = m.client
+	}
+	return out
+}
+
+// Run starts member i, again after Kill.
+func (c *Cluster) Run(i int) error {
+	m := c.members[i]
+	m.cmd, m.ended = exec.Command(m.args[0], m.args[1:]...), make(chan struct{})
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() { // the kernel ends the member when the thread that started it ends
+		runtime.LockOSThread()
+		err := m.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = m.cmd.Wait()
+			close(m.ended)
+		}
+	}()
+	err := <-started
+	m.running = err == nil
+	return err
+}
+
+// wait returns when member i answers a linearizable read.
+func (c *Cluster) wait(ctx context.Context, i int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cl, err := c.dial(i)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cl.Close() }()
+	for {
+		try, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := cl.Get(try, "-")
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-c.members[i].ended:
+			log, _ := os.ReadFile(filepath.Join(c.dir, fmt.Sprintf("%d.log", i)))
+			return fmt.Errorf("etcd member %d ended: %.400s", i, log)
+		case <-ctx.Done():
+			return fmt.Errorf("etcd member %d does not answer: %w", i, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (c *Cluster) dial(i int) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: []string{"http://" + c.members[i].client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second})
+}
+
+// Leader is the member that leads now.
+func (c *Cluster) Leader(ctx context.Context) (int, error) {
+	for i, m := range c.members {
+		if !m.running || m.still {
+			continue
+		}
+		cl, err := c.dial(i)
+		if err != nil {
+			return 0, err
+		}
+		try, cancel := context.WithTimeout(ctx, 2*time.Second)
+		s, err := cl.Status(try, "http://"+m.client)
+		cancel()
+		_ = cl.Close()
+		if err == nil && s.Leader == s.Header.MemberId {
+			return i, nil
+		}
+	}
+	return 0, errors.New("no member of the etcd cluster leads")
+}
+
+// Kill ends member i at once, as a crash would.
+func (c *Cluster) Kill(i int) {
+	m := c.members[i]
+	if m.running {
+		_ = syscall.Kill(-m.cmd.Process.Pid, syscall.SIGKILL)
+		<-m.ended
+		m.running, m.still = false, false
+	}
+}
+
+// Pause stops member i without ending it, Resume lets it go on: its
+// connections stay and nothing answers.
+func (c *Cluster) Pause(i int) { c.signal(i, syscall.SIGSTOP, true) }
+
+// Resume undoes Pause.
+func (c *Cluster) Resume(i int) { c.signal(i, syscall.SIGCONT, false) }
+
+func (c *Cluster) signal(i int, s syscall.Signal, still bool) {
+	if m := c.members[i]; m.running {
+		_ = syscall.Kill(-m.cmd.Process.Pid, s)
+		m.still = still
+	}
+}
+
+// Ready waits until member i, running again, serves.
+func (c *Cluster) Ready(ctx context.Context, i int) error { return c.wait(ctx, i) }
+
+// Stop ends all members and removes their folders.
+func (c *Cluster) Stop() {
+	for i := range c.members {
+		c.Kill(i)
+	}
+	_ = os.RemoveAll(c.dir)
+}

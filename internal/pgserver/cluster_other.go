@@ -1,0 +1,43 @@
+//go:build !linux
+
+package pgserver
+
+import (
+	"context"
+	"fmt"
+)
+
+// A Cluster is run on Linux only.
+type Cluster struct{}
+
+// Start is ErrAbsent: elsewhere a server would outlive a killed test.
+func Start(context.Context, int) (*Cluster, error) {
+	return nil, fmt.Errorf("%w: servers are run on Linux only", ErrAbsent)
+}
+
+// DSN is empty.
+func (*Cluster) DSN() string { return "" }
+
+// Nodes is 0.
+func (*Cluster) Nodes() int { return 0 }
+
+// Primary is 0.
+func (*Cluster) Primary() int { return 0 }
+
+// Exec is ErrAbsent.
+func (*Cluster) Exec(context.Context, int, string) (string, error) { return "", ErrAbsent }
+
+// Kill does nothing.
+func (*Cluster) Kill(int) {}
+
+// Run is ErrAbsent.
+func (*Cluster) Run(context.Context, int) error { return ErrAbsent }
+
+// Failover is ErrAbsent.
+func (*Cluster) Failover(context.Context) (int, error) { return 0, ErrAbsent }
+
+// Rejoin is ErrAbsent.
+func (*Cluster) Rejoin(context.Context, int) error { return ErrAbsent }
+
+// Stop does nothing.
+func (*Cluster) Stop() {}

@@ -1,0 +1,109 @@
+//go:build linux
+
+package pgserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// programs is the folder of initdb and postgres; "" = none.
+func programs() string {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) > 0 {
+		return filepath.Dir(found[len(found)-1])
+	}
+	if p, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(p)
+	}
+	return ""
+}
+
+// servant is the user servers run as where this process is root, whom they refuse.
+func servant() *syscall.Credential {
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+type process struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // once ended
+}
+
+// run starts a program in a process group of its own. The thread that starts it
+// stays: the kernel kills the program when that thread ends.
+func (c *Cluster) run(name string, args ...string) (*process, error) {
+	p := &process{cmd: exec.Command(filepath.Join(c.bin, name), args...), ended: make(chan struct{})}
+	p.cmd.Dir = c.dir
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.as}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.ended)
+		}
+	}()
+	return p, <-started
+}
+
+func (c *Cluster) do(name string, args ...string) error {
+	p, err := c.run(name, args...)
+	if err != nil {
+		return err
+	}
+	<-p.ended
+	if p.err != nil {
+		return fmt.Errorf("%s: %w", name, p.err)
+	}
+	return nil
+}
+
+// up waits until the server of node i says that it is ready, as a primary or
+// as a standby that answers.
+func (c *Cluster) up(ctx context.Context, i int) error {
+	n := c.nodes[i]
+	state := filepath.Join(n.data, "postmaster.pid") // its last line is the server's state
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		b, _ := os.ReadFile(state)
+		if s := string(b); strings.Contains(s, "\nready") || strings.Contains(s, "\nstandby") {
+			return nil
+		}
+		select {
+		case <-n.proc.ended:
+			return fmt.Errorf("postgres ended: %w", n.proc.err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("postgres was not ready within 30 s")
+}
+
+// end ends a server's process group with a signal, by force after 5 s.
+func (p *process) end(s syscall.Signal) {
+	_ = syscall.Kill(-p.cmd.Process.Pid, s)
+	select {
+	case <-p.ended:
+	case <-time.After(5 * time.Second):
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		<-p.ended
+	}
+}
