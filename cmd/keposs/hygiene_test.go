@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,11 +12,13 @@ import (
 	"time"
 
 	"github.com/keposs/keposs/cmd/keposs/internal/needle"
+	"github.com/keposs/keposs/ppd/face"
+	"github.com/keposs/keposs/ppd/ppdtest"
 )
 
 // What a person types and the administrator's password reach no log line, no
-// output, no file, no argument and no environment of any process, from set-up
-// to the lock and at the most talkative level.
+// output, no file, no argument and no environment of any process, nor the
+// traffic on loopback, from set-up to the lock and at the most talkative level.
 // req: K-5.3-02d, K-15.4-02b, TK-02
 func TestNoSecretLeaks(t *testing.T) {
 	adopt(t)
@@ -25,10 +29,33 @@ func TestNoSecretLeaks(t *testing.T) {
 		{Name: "the wrong PIN", Data: []byte("314159")},
 		{Name: "the password", Data: []byte(sitePassword)},
 	}
+	// The face's template, from files a camera program would have written.
+	var faces []string
+	gen := ppdtest.NewFaces(128, 7)
+	for i := range 5 {
+		b := face.EncodeRaw(gen.Capture(1, i+1))
+		file := filepath.Join(t.TempDir(), "face")
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		faces = append(faces, "--sample", "face="+file)
+		secrets = append(secrets, needle.Needle{Name: "the face's template", Data: b[len(b)/2 : len(b)/2+24]})
+	}
 	bin := builtBinary(t)
 	seen := watch(t, secrets)
 	s := newSite(t, bin, "debug")
-	x := s.terminal(t)
+	tap := newTap(t, s.addr)
+	x, provision := s.newTerminal(t)
+	ticket := filepath.Join(t.TempDir(), "ticket")
+	s.must(t, run{dir: s.dir, args: []string{"admin", "ticket", x.app, "--endpoint", tap.addr, "--out", ticket}})
+	provision.args[1] = ticket
+	s.must(t, provision)
+	withFace := func(r run) run {
+		r.args = append(r.args, faces...)
+		return r
+	}
+	enrol := withFace(x.init("2"))
+	enrol.args = append(enrol.args, "--policy", "pin & gesture & face")
 	said := t.TempDir() // every output of every command
 	keep := func(name string, r run) {
 		t.Helper()
@@ -41,8 +68,8 @@ func TestNoSecretLeaks(t *testing.T) {
 		name string
 		r    run
 	}{
-		{"init", x.init("2")}, {"sign", x.sign("answers")}, {"wrong", x.sign("wrong")}, {"again", x.sign("wrong")},
-		{"locked", x.sign("answers")}, {"login", run{dir: s.dir, fd3: s.file("wrong"), args: []string{"admin", "login", "--password-fd", "3"}}},
+		{"init", enrol}, {"sign", withFace(x.sign("answers"))}, {"wrong", withFace(x.sign("wrong"))}, {"again", withFace(x.sign("wrong"))},
+		{"locked", withFace(x.sign("answers"))}, {"login", run{dir: s.dir, fd3: s.file("wrong"), args: []string{"admin", "login", "--password-fd", "3"}}},
 		{"list", run{dir: s.dir, args: []string{"admin", "user", "list", "--json"}}},
 		{"audit", run{dir: s.dir, args: []string{"admin", "audit", "show"}}},
 	}
@@ -51,6 +78,9 @@ func TestNoSecretLeaks(t *testing.T) {
 			step.r.args = append(step.r.args, "--verbose")
 		}
 		keep(step.name, step.r)
+	}
+	if _, err := os.Stat(filepath.Join(x.dir, "sig")); err != nil {
+		t.Errorf("nothing was signed: %v", err)
 	}
 	if st := x.status(t); st.State != "LOCKED" {
 		t.Errorf("the journey ends in %s, want LOCKED", st.State)
@@ -69,7 +99,14 @@ func TestNoSecretLeaks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(said, "ss-cc"), log, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for what, dir := range map[string]string{"output": said, "SS-CC's folder": s.dir, "the terminal's folder": x.dir, "temporary files": s.temp} {
+	wire := t.TempDir()
+	if n := len(tap.end()); n < 20_000 {
+		t.Errorf("only %d bytes passed between the terminal and SS-CC", n)
+	}
+	if err := os.WriteFile(filepath.Join(wire, "traffic"), tap.end(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, dir := range map[string]string{"output": said, "SS-CC's folder": s.dir, "the terminal's folder": x.dir, "temporary files": s.temp, "the traffic with SS-CC": wire} {
 		if err := needle.Control(dir, secrets); err != nil {
 			t.Fatal(err)
 		}
@@ -140,4 +177,57 @@ func (w *watcher) end() int {
 	close(w.stop)
 	w.done.Wait()
 	return len(w.pids)
+}
+
+// A tap relays connections to SS-CC and keeps every byte, both ways.
+type tap struct {
+	addr string
+	l    net.Listener
+	mu   sync.Mutex
+	seen []byte
+}
+
+func newTap(t *testing.T, to string) *tap {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &tap{addr: l.Addr().String(), l: l}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
+				go func() {
+					_, _ = io.Copy(way[1], io.TeeReader(way[0], x))
+					_ = way[1].Close()
+				}()
+			}
+		}
+	}()
+	return x
+}
+
+func (x *tap) Write(p []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.seen = append(x.seen, p...)
+	return len(p), nil
+}
+
+// end returns what passed.
+func (x *tap) end() []byte {
+	_ = x.l.Close()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return append([]byte(nil), x.seen...)
 }

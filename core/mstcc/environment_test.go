@@ -20,7 +20,7 @@ func (s *shaky) look(_ context.Context, level uint32, _ bool) []probes.Finding {
 
 // A captured terminal ends a request before anything is asked: an alarm, no
 // try, and the next request works.
-// req: K-5.3-02b, K-6.1-06b
+// req: K-5.3-02b, K-6.1-06b, P-12
 func TestCapturedTerminal(t *testing.T) {
 	x, m, _ := initialised(t)
 	_ = m.Close()

@@ -134,16 +134,19 @@ var calls = map[string]func(*testing.T, *mstcc.Module, core.Prompter) error{
 // req: K-10.1-01, K-10.1-03, K-10.2-02, K-10.2-03, K-10.2-04, K-10.2-05, K-10.2-06, K-10.2-07, K-10.3-02, G-7.4-02, G-7.3-02, TK-06
 func TestServiceMatrix(t *testing.T) {
 	t.Parallel()
-	for _, sv := range services.Terminal() {
-		call := calls[sv.Name]
-		if call == nil {
-			t.Errorf("no call for %s", sv.Name)
-			continue
-		}
-		for _, s := range services.TerminalStates() {
+	for _, s := range services.TerminalStates() {
+		_, shared := in(t, mstcc.State(s)) // for what the state refuses: it changes nothing
+		for _, sv := range services.Terminal() {
+			call := calls[sv.Name]
+			if call == nil {
+				t.Fatalf("no call for %s", sv.Name)
+			}
 			for _, role := range []services.Role{services.User, services.NoRole} {
 				want := sv.Cell(s, role)
-				_, m := in(t, mstcc.State(s))
+				m := shared
+				if sv.Cell(s, sv.By) == services.Runs { // also by nobody: it begins
+					_, m = in(t, mstcc.State(s))
+				}
 				p := types("right")
 				if role == services.NoRole {
 					p = core.PrompterFunc(func(context.Context, core.Prompt) (core.Sample, error) {
@@ -156,6 +159,9 @@ func TestServiceMatrix(t *testing.T) {
 				}
 				if got != want {
 					t.Errorf("%s in %s by %s: %s, the table says %s", sv.Name, s, role, got, want)
+				}
+				if shared.State() != mstcc.State(s) {
+					t.Fatalf("%s in %s by %s left %s", sv.Name, s, role, shared.State())
 				}
 			}
 		}

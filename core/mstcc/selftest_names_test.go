@@ -13,7 +13,7 @@ import (
 	"github.com/keposs/keposs/core/sm"
 )
 
-// Run by TestEveryNameStopsEverything.
+// TestEveryNameStopsEverything runs it.
 func TestEveryName(t *testing.T) {
 	x, m, res := initialised(t)
 	_ = m.Close()

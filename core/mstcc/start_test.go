@@ -3,6 +3,7 @@ package mstcc_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -159,5 +160,32 @@ func TestIdleModuleDoesNothing(t *testing.T) {
 	defer x.mu.Unlock()
 	if len(x.srv.calls) != calls || x.pin.captures != captures || len(x.steps) != steps || m.State() != mstcc.User {
 		t.Errorf("idle: SS-CC was asked %v, %d captures, steps %v, state %s", x.srv.calls[calls:], x.pin.captures-captures, x.steps[steps:], m.State())
+	}
+}
+
+// Zeroise ends the module's life from every state that held something, without
+// PPD and without SS-CC, and leaves neither record nor secret.
+// req: F-48, G-7.9-10, G-7.9-11, K-17.7-00
+func TestZeroiseEndsLife(t *testing.T) {
+	t.Parallel()
+	for _, s := range []mstcc.State{mstcc.Init, mstcc.User, mstcc.Locked, mstcc.Error} {
+		x, m := in(t, s)
+		asked := len(x.srv.calls)
+		for range 2 {
+			if err := m.Zeroise(ctx); err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+		}
+		if m.State() != mstcc.EOL || len(x.srv.calls) != asked {
+			t.Errorf("from %s: now %s, SS-CC was asked %v", s, m.State(), x.srv.calls[asked:])
+		}
+		for _, dir := range []string{x.dir, x.dir + "-keys"} {
+			if left, _ := os.ReadDir(dir); len(left) != 0 {
+				t.Errorf("from %s: %v is left", s, left)
+			}
+		}
+		if _, _, err := m.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, types("right")); !errors.Is(err, core.State) {
+			t.Errorf("sign after %s: %v", s, err)
+		}
 	}
 }

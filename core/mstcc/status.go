@@ -207,7 +207,9 @@ func (m *Module) eraseLocal(ctx context.Context, all bool) error {
 
 // Zeroise erases everything local without PPD and without SS-CC: the service
 // of last resort, from ERROR or any other state (G-7.9-10, F-48). The sealed
-// keys at SS-CC are useless without the device secret or a recovery sheet.
+// keys at SS-CC are useless without the device secret or a recovery sheet. The
+// module is in EOL afterwards, or where it was if it never held a user. It
+// returns when everything is erased: that is the status G-7.9-11 asks for.
 // req: G-7.9-10, G-7.9-11
 func (m *Module) Zeroise(ctx context.Context) error {
 	m.mu.Lock()
@@ -215,7 +217,17 @@ func (m *Module) Zeroise(ctx context.Context) error {
 	if err := m.eraseLocal(ctx, true); err != nil {
 		return err
 	}
-	return Erase(m.cfg.Dir)
+	if err := Erase(m.cfg.Dir); err != nil {
+		return err
+	}
+	switch m.machine.State() {
+	case Init, User, Locked: // whatever was asked for before ends here
+		_ = m.machine.Fire(EvHardFault, GuardNone)
+	}
+	if m.machine.State() == Error {
+		return m.machine.Fire(EvZeroise, GuardNone)
+	}
+	return nil
 }
 
 // Erase removes what a module that cannot even be opened left in dir: only

@@ -50,7 +50,9 @@ func (s *store) get(ctx context.Context, hotOnly bool, keys ...core.Key) ([]core
 }
 
 // put applies one mutation, durable when it returns nil. An outcome the
-// backend leaves open is asked again with the same request id.
+// backend leaves open is asked again with the same request id. A lost race is
+// Conflict, for the caller to run again, but Unavailable once nobody waits any
+// more: over a backend that reads from long ago it would be run for ever.
 func (s *store) put(ctx context.Context, m core.Mutation) (core.Version, error) {
 	shard := &s.shards[binary.BigEndian.Uint16(m.Key[len(m.Key)-2:])%commitShards]
 	var err error
@@ -61,6 +63,9 @@ func (s *store) put(ctx context.Context, m core.Mutation) (core.Version, error) 
 				return res[0].Version, nil
 			}
 			err = res[0].Err
+		}
+		if core.CodeOf(err) == core.Conflict && ctx.Err() != nil {
+			return 0, core.Errorf(core.Unavailable, "sscc: store", "gave up under contention, nothing was changed: %w", ctx.Err())
 		}
 		if core.CodeOf(err) != core.Indeterminate || ctx.Err() != nil {
 			return 0, err

@@ -158,6 +158,9 @@ func increment(ctx context.Context, b core.Backend, k core.Key) error {
 		if err != nil {
 			return err
 		}
+		if len(rec.Hot) != 8 {
+			return fmt.Errorf("the counter was acknowledged and reads as %d bytes", len(rec.Hot))
+		}
 		m := core.Mutation{Key: k, Expect: rec.Version, Op: core.OpPutHot, ReqID: reqID(),
 			Hot: binary.BigEndian.AppendUint64(nil, binary.BigEndian.Uint64(rec.Hot)+1)}
 		for {

@@ -7,12 +7,11 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/escrowtest"
-	"github.com/keposs/keposs/escrow/memory"
 )
 
 var volatile = escrowtest.Harness{
 	Name: "memory",
-	New:  func() (core.Backend, error) { return memory.New(), nil },
+	New:  func() (core.Backend, error) { return newStore(), nil },
 	Place: func() (*escrowtest.Place, error) {
 		return &escrowtest.Place{Config: core.Config{Values: map[string]string{}}}, nil
 	},

@@ -58,18 +58,29 @@ func TestConformance(t *testing.T) {
 func TestInvariants(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	h := harness(pgtest.Start(t))
-	sscctest.Run(t, func(t *testing.T) core.Backend {
-		place, err := h.Place()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := postgres.New()
-		t.Cleanup(func() { _ = b.Close() })
-		if err := b.Configure(context.Background(), place.Config); err != nil {
-			t.Fatal(err)
-		}
-		return b
-	})
+	sscctest.Run(t, func(t *testing.T) core.Backend { return placed(t, h) })
+}
+
+// Twenty races of 64 clients with 20 guesses each: exactly five answers in each.
+func TestRaces(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	h := harness(pgtest.Start(t))
+	sscctest.Races(t, 20, func(t *testing.T) core.Backend { return placed(t, h) })
+}
+
+// placed is a configured backend of its own schema.
+func placed(t *testing.T, h escrowtest.Harness) core.Backend {
+	t.Helper()
+	place, err := h.Place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := postgres.New()
+	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Configure(context.Background(), place.Config); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // Settings that would risk records or the password are refused before anything is opened.

@@ -95,6 +95,7 @@ func TestGoodPassesAndBadFails(t *testing.T) {
 	}
 }
 
+// req: G-7.9-04
 func TestRule(t *testing.T) {
 	// 981 of 1000 is the number the standard gives.
 	for s, want := range map[int]int{1000: 981, 1: 0, 2: 0, 100: 94} {

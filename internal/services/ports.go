@@ -44,7 +44,7 @@ var (
 func API() []Call {
 	return join(
 		calls(data, "Sign", "SignBatch", "Verify", "Encrypt", "Decrypt", "Signer", "Initialize", "Recover", "CreateRecovery", "Revoke"),
-		calls(control, "Change", "Unbind", "Deregister", "ClearTries", "SelfTest", "Close"),
+		calls(control, "Change", "Unbind", "Deregister", "ClearTries", "SelfTest", "ReloadPlugins", "Close"),
 		calls(status, "Status", "State", "Binding", "User", "Policy", "PlanChange", "PlanRemoval"),
 	)
 }

@@ -5,6 +5,9 @@ package states
 
 import (
 	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
 	"strings"
 
 	"github.com/keposs/keposs/core/mstcc"
@@ -82,18 +85,52 @@ from USER only, never without a self-test and never without a grant, and that ER
 EOL only.
 `
 
-// Render writes the document.
-func Render() string {
+var (
+	firing  = regexp.MustCompile(`\bFire\((Ev\w+),`)
+	eventIs = regexp.MustCompile(`(?m)^\t(Ev\w+)\s+Event = "([^"]+)"`)
+)
+
+// Fired returns the events that the code of a package fires, tests aside.
+func Fired(root fs.FS, dir string) (map[string]bool, error) {
+	entries, err := fs.ReadDir(root, dir)
+	if err != nil {
+		return nil, err
+	}
+	names, used := map[string]string{}, map[string]bool{}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		src, err := fs.ReadFile(root, path.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range eventIs.FindAllStringSubmatch(string(src), -1) {
+			names[m[1]] = m[2]
+		}
+		for _, m := range firing.FindAllStringSubmatch(string(src), -1) {
+			used[m[1]] = true
+		}
+	}
+	out := map[string]bool{}
+	for ident := range used {
+		out[names[ident]] = true
+	}
+	return out, nil
+}
+
+// Render writes the document; terminal and server are the events each fires.
+func Render(terminal, server map[string]bool) string {
 	var b strings.Builder
 	b.WriteString(head)
-	section(&b, "MST-CC, the terminal", terminalStates, Terminal(),
+	section(&b, "MST-CC, the terminal", terminalStates, Terminal(), terminal,
 		"PPD accepted gives a grant to one request; F-19 needs it, and it ends with that service. Row X-08 exists\nfor the policy `verify: open`: verification with a caller's key uses no CSP and takes no grant.")
-	section(&b, "SS-CC, the server", serverStates, Server(),
+	section(&b, "SS-CC, the server", serverStates, Server(), server,
 		"The officer region (CSP-ENTRY, ADMIN, LOCKED) and the serving region (all others) are separate variables\n(S-33): an administrator who logs in, errs or is locked out does not stop serving. `unseal` is S-08, S-09 and\nS-14 in one command. S-32 stands for one row per state.")
 	return b.String()
 }
 
-func section(b *strings.Builder, title string, states []about, rows []Row, note string) {
+func section(b *strings.Builder, title string, states []about, rows []Row, fired map[string]bool, note string) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", title, note)
 	b.WriteString("```mermaid\nstateDiagram-v2\n")
 	for _, s := range states {
@@ -109,6 +146,15 @@ func section(b *strings.Builder, title string, states []about, rows []Row, note 
 	b.WriteString("\n| row | from | event | if | to | does |\n|---|---|---|---|---|---|\n")
 	for _, r := range rows {
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", r.ID, r.From, r.Event, r.Guard, r.To, r.Action)
+	}
+	var rest []string
+	for _, r := range rows {
+		if !fired[r.Event] {
+			rest = append(rest, r.ID+" "+r.Event)
+		}
+	}
+	if len(rest) > 0 {
+		fmt.Fprintf(b, "\nThe machine has these rows, and no code of the component fires their event: %s.\n", strings.Join(rest, ", "))
 	}
 }
 

@@ -110,7 +110,7 @@ func Raw(ctx context.Context, password []byte, salt [16]byte, cost int) (out [24
 	}
 	defer func() { *b = blowfish.Cipher{} }()
 	for i := range 1 << cost {
-		if i&31 == 31 && ctx.Err() != nil { // 32 rounds take about 1.5 ms
+		if i&3 == 0 && ctx.Err() != nil { // four rounds take about 0.2 ms
 			return out, check.Ended(ctx, op)
 		}
 		blowfish.ExpandKey(key, b)

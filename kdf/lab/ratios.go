@@ -30,7 +30,8 @@ var ratioParts = map[string][2]string{
 // Iterations of one sample: long enough that CPU time is exact to a permille,
 // short enough that a round's parts see the same machine.
 const (
-	ownIterations     = 20_000
+	ownIterations     = 50_000
+	warmIterations    = 1_000 // untimed, before each sample: the one before left other code in the caches
 	opensslBase       = 1_000
 	opensslIterations = 100_000
 )
@@ -80,6 +81,9 @@ func ratios(ctx context.Context, rounds int, limit time.Duration, openssl bool) 
 			}
 			if ctx.Err() != nil {
 				return nil, nil, core.Errorf(core.Canceled, "lab: ratios", "%w", ctx.Err())
+			}
+			if err := p.run(warmIterations); err != nil {
+				return nil, nil, err
 			}
 			before := cputime.Thread()
 			if err := p.run(p.n); err != nil {

@@ -78,12 +78,13 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <title>keposs: KDF laboratory</title>
 <style>
-body{font:16px/1.5 system-ui,'Liberation Sans',Arial,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}
+body{font:16px/1.5 system-ui,'Liberation Sans',Arial,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}
 table{border-collapse:collapse;margin:1rem 0;font-size:14px}td,th{padding:.2rem .5rem;border-bottom:1px solid #ccc;text-align:right;vertical-align:top}th{vertical-align:bottom}
 td:first-child,th:first-child,td.t,th.t{text-align:left}td{white-space:nowrap}td.s{white-space:normal;text-align:left;min-width:16rem}code,pre{font:13px/1.4 ui-monospace,'Liberation Mono',monospace}
 pre{background:#f4f4f4;padding:1rem;overflow:auto;white-space:pre-wrap;word-break:break-all;max-height:24rem}
 figure{margin:2rem 0;break-inside:avoid}figure svg{width:100%;height:auto;border:1px solid #ddd}figcaption{font-size:14px;color:#333}
-.note{border-left:4px solid #d55e00;padding-left:.8rem}.wide{overflow-x:auto}
+.note{border-left:4px solid #d55e00;padding-left:.8rem}.wide{overflow-x:auto}.wide table{font-size:12.5px}.wide td,.wide th{padding:.2rem .35rem}.wide code{font-size:12px}
+@media print{body{font-size:11px;margin:0}.wide table{font-size:8px}.wide code{font-size:8px}td.s{min-width:8rem}}.wide td.s{min-width:10rem}
 </style></head><body>
 <h1>KDF laboratory</h1>
 <p>{{.R.Started.Format "2006-01-02 15:04 MST"}}, {{f3 .R.Seconds}} s. Made by <code>{{.Run}}</code></p>

@@ -593,9 +593,9 @@ func Block(st *[8]uint32, m *[16]uint32) {
 	st[7] ^= h
 }
 
-// tail32Go hashes the 32-byte message m after one block that left state iv.
+// tail32 hashes the 32-byte message m after one block that left state iv.
 // dst may be m.
-func tail32Go(dst, iv, m *[8]uint32) {
+func tail32(dst, iv, m *[8]uint32) {
 	var w [68]uint32
 	a := iv[0]
 	b := iv[1]

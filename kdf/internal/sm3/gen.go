@@ -228,12 +228,12 @@ func main() {
 	b.WriteString("// Block absorbs one message block into the state st.\nfunc Block(st *[8]uint32, m *[16]uint32) {\nvar w [68]uint32\n")
 	plain.body(&b, index("st"), func(i int) word { return word{expr: fmt.Sprintf("m[%d]", i)} },
 		func(i int, v string) string { return fmt.Sprintf("st[%d] ^= %s", i, v) })
-	b.WriteString("}\n\n// tail32Go hashes the 32-byte message m after one block that left state iv.\n// dst may be m.\nfunc tail32Go(dst, iv, m *[8]uint32) {\nvar w [68]uint32\n")
+	b.WriteString("}\n\n// tail32 hashes the 32-byte message m after one block that left state iv.\n// dst may be m.\nfunc tail32(dst, iv, m *[8]uint32) {\nvar w [68]uint32\n")
 	plain.body(&b, index("iv"), tail(index("m")),
 		func(i int, v string) string { return fmt.Sprintf("dst[%d] = iv[%d] ^ %s", i, i, v) })
 	b.WriteString("}\n")
 	write("block.go", b.String())
-	if err := os.WriteFile("tail_amd64.s", []byte(tail32Asm()), 0o644); err != nil {
+	if err := os.WriteFile("iterate_amd64.s", []byte(iterateAsm()), 0o644); err != nil {
 		log.Fatal(err)
 	}
 

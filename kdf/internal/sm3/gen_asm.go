@@ -8,7 +8,7 @@ import (
 	"math/bits"
 )
 
-// amd64 writes tail32 for processors with BMI2, whose RORX rotates into another
+// amd64 writes [Key.Iterate] for processors with BMI2, whose RORX rotates into another
 // register: the compiler has no use for it and copies before each rotation,
 // which makes the plain form wait for the front end and not for SM3's chain.
 //
@@ -30,10 +30,12 @@ func (g *amd64) op(format string, args ...any) { fmt.Fprintf(g.b, "\t"+format+"\
 // rotl is dst = src <<< n; src may be memory.
 func (g *amd64) rotl(n int, src, dst string) { g.op("RORXL $%d, %s, %s", 32-n, src, dst) }
 
-func slot(i int) string { return fmt.Sprintf("w%d-%d(SP)", i, frame-4*i) }
+// slot is the place of W[i], slotX of W[i]^W[i+4].
+func slot(i int) string  { return fmt.Sprintf("w%d-%d(SP)", i, frame-4*i) }
+func slotX(i int) string { return fmt.Sprintf("x%d-%d(SP)", i, frame-4*(72+i%16)) }
 
 // frame is the bytes of the schedule; vectors write up to three words too many.
-const frame = 4 * 72
+const frame = 4 * (72 + 16)
 
 func imm(v uint32) string { return fmt.Sprintf("$%d", int32(v)) }
 
@@ -69,8 +71,8 @@ func (g *amd64) expand(k int) bool {
 	}
 	if !g.ws[k-3].known {
 		if begun {
-			g.rotl(15, slot(k-3), "R13")
-			take("R13")
+			g.rotl(15, slot(k-3), "R10")
+			take("R10")
 		} else {
 			g.rotl(15, slot(k-3), "R12")
 			begun = true
@@ -80,10 +82,10 @@ func (g *amd64) expand(k int) bool {
 		if c != 0 {
 			g.op("XORL %s, R12", imm(c))
 		}
-		g.rotl(15, "R12", "R13")
-		g.rotl(23, "R12", "R15")
-		g.op("XORL R13, R12")
-		g.op("XORL R15, R12")
+		g.rotl(15, "R12", "R10")
+		g.rotl(23, "R12", "R11")
+		g.op("XORL R10, R12")
+		g.op("XORL R11, R12")
 		c = 0
 	} else {
 		c = p1(c)
@@ -91,8 +93,8 @@ func (g *amd64) expand(k int) bool {
 	if r := g.ws[k-13]; r.known {
 		c ^= bits.RotateLeft32(r.v, 7)
 	} else if begun {
-		g.rotl(7, slot(k-13), "R13")
-		take("R13")
+		g.rotl(7, slot(k-13), "R10")
+		take("R10")
 	} else {
 		g.rotl(7, slot(k-13), "R12")
 		begun = true
@@ -133,92 +135,123 @@ func (g *amd64) three(k int) {
 	}
 }
 
-func (g *amd64) round(j int, s [8]string) [8]string {
-	A, B, C, D, E, F, G, H := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-	fresh := false
-	switch k := j + 4; {
-	case g.vec && k+ahead >= 16 && k+ahead < 68 && (k+ahead-16)%3 == 0:
-		g.three(k + ahead)
-	case !g.vec && k >= 16:
-		fresh = g.expand(k) // then W[k] is in R12 too
-	}
+// round writes round j. s are the registers of a…h and a free one; the result
+// are those of the next round.
+func (g *amd64) round(j int, s [9]string) [9]string {
+	A, B, C, D, E, F, G, H, T := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8]
+	fresh := g.schedule(j) // then W[j+4] is in R12 too
+	g.message(j, fresh, D, H)
 	g.rotl(12, A, "R10")
 	g.op("LEAL %d(R10)(%s*1), R11", int32(roundConstant(j)), E)
 	g.rotl(7, "R11", "R11")
-	// W' = W[j] ^ W[j+4], into D
+	// H += GG + SS1
+	if j < 16 {
+		g.op("MOVL %s, R13", F)
+		g.op("XORL %s, R13", G)
+		g.op("XORL %s, R13", E)
+		g.op("ADDL R13, %s", H)
+	} else {
+		g.op("MOVL %s, R13", F)
+		g.op("XORL %s, R13", G)
+		g.op("ANDL %s, R13", E)
+		g.op("XORL %s, R13", G)
+		g.op("ADDL R13, %s", H)
+	}
+	g.op("ADDL R11, %s", H)
+	g.rotl(9, H, "R13")
+	g.rotl(17, H, T)
+	// D += FF + SS2; the majority's two halves have no bit in common
+	g.op("XORL R10, R11")
+	if j < 16 {
+		g.op("MOVL %s, R12", A)
+		g.op("XORL %s, R12", B)
+		g.op("XORL %s, R12", C)
+	} else {
+		g.op("MOVL %s, R12", B)
+		g.op("XORL %s, R12", C)
+		g.op("ANDNL %s, R12, R10", B)
+		g.op("ANDL %s, R12", A)
+		g.op("ADDL R10, %s", D)
+	}
+	g.op("ADDL R12, %s", D)
+	g.op("ADDL R11, %s", D)
+	g.op("ROLL $9, %s", B)
+	g.op("ROLL $19, %s", F)
+	g.op("XORL %s, R13", H)
+	g.op("XORL R13, %s", T)
+	return [9]string{D, A, B, C, T, E, F, G, H}
+}
+
+// schedule computes words that later rounds need, and tells whether it left
+// W[j+4] in R12.
+func (g *amd64) schedule(j int) bool {
+	if !g.vec {
+		return j+4 >= 16 && g.expand(j+4)
+	}
+	for k := 16; k < 68; k += 3 {
+		if j == max(0, k-ahead) {
+			g.three(k)
+		}
+	}
+	if m := j + 2; m >= 12 && m%4 == 0 && m < 64 {
+		g.op("VMOVDQU %s, X5", slot(m))
+		g.op("VPXOR %s, X5, X5", slot(m+4))
+		g.op("VMOVDQU X5, %s", slotX(m))
+	}
+	return false
+}
+
+// message adds W[j] to H and W[j]^W[j+4] to D.
+func (g *amd64) message(j int, fresh bool, D, H string) {
+	at := func(i int) string {
+		if j < 8 && i < 8 {
+			return fmt.Sprintf("%d(R15)", 4*i) // one store and load less to wait for
+		}
+		return slot(i)
+	}
 	w, w4 := g.ws[j], g.ws[j+4]
 	switch {
+	case g.vec && j >= 12:
+		g.op("ADDL %s, %s", slotX(j), D)
 	case w.known && w4.known:
 		if c := w.v ^ w4.v; c != 0 {
 			g.op("ADDL %s, %s", imm(c), D)
 		}
 	case w.known:
 		if !fresh {
-			g.op("MOVL %s, R12", slot(j+4))
+			g.op("MOVL %s, R12", at(j+4))
 		}
 		if w.v != 0 {
 			g.op("XORL %s, R12", imm(w.v))
 		}
 		g.op("ADDL R12, %s", D)
 	case w4.known:
-		g.op("MOVL %s, R12", slot(j))
+		g.op("MOVL %s, R12", at(j))
 		if w4.v != 0 {
 			g.op("XORL %s, R12", imm(w4.v))
 		}
 		g.op("ADDL R12, %s", D)
 	default:
 		if !fresh {
-			g.op("MOVL %s, R12", slot(j+4))
+			g.op("MOVL %s, R12", at(j+4))
 		}
-		g.op("XORL %s, R12", slot(j))
+		g.op("XORL %s, R12", at(j))
 		g.op("ADDL R12, %s", D)
 	}
 	switch {
 	case !w.known:
-		g.op("ADDL %s, %s", slot(j), H)
+		g.op("ADDL %s, %s", at(j), H)
 	case w.v != 0:
 		g.op("ADDL %s, %s", imm(w.v), H)
 	}
-	// H += GG + SS1
-	g.op("MOVL %s, R13", F)
-	if j < 16 {
-		g.op("XORL %s, R13", G)
-		g.op("XORL %s, R13", E)
-	} else {
-		g.op("XORL %s, R13", G)
-		g.op("ANDL %s, R13", E)
-		g.op("XORL %s, R13", G)
-	}
-	g.op("ADDL R13, %s", H)
-	g.op("ADDL R11, %s", H)
-	g.rotl(9, H, "R13")
-	g.rotl(17, H, "R15")
-	// D += FF + SS2
-	g.op("XORL R10, R11")
-	g.op("MOVL %s, R10", A)
-	g.op("XORL %s, R10", B)
-	if j < 16 {
-		g.op("XORL %s, R10", C)
-	} else {
-		g.op("MOVL %s, R12", B)
-		g.op("XORL %s, R12", C)
-		g.op("ANDL R12, R10")
-		g.op("XORL %s, R10", B)
-	}
-	g.op("XORL R13, %s", H)
-	g.op("XORL R15, %s", H)
-	g.op("ADDL R10, %s", D)
-	g.op("ADDL R11, %s", D)
-	g.op("ROLL $9, %s", B)
-	g.op("ROLL $19, %s", F)
-	return [8]string{D, A, B, C, H, E, F, G}
 }
 
-// ahead is how many rounds before it must a word be computed, at least.
-const ahead = 2
+// ahead is how many rounds before its number a word is computed: early enough
+// that the stores of three words are done before four are loaded.
+const ahead = 14
 
-// tail32Asm is the whole file.
-func tail32Asm() string {
+// iterateAsm is the whole file.
+func iterateAsm() string {
 	var b bytes.Buffer
 	b.WriteString(head + "//go:build amd64 && !purego\n\n#include \"textflag.h\"\n\n")
 	b.WriteString("// The padding of a 32-byte message after one block: words 8 to 15.\n")
@@ -229,26 +262,41 @@ func tail32Asm() string {
 	b.WriteString("GLOBL padding<>(SB), RODATA|NOPTR, $32\n")
 	for _, vec := range []bool{false, true} {
 		g := &amd64{b: &b, vec: vec}
-		name, needs := "tail32BMI2", "BMI2"
+		name, needs := "iterateBMI2", "BMI1 and BMI2"
 		if vec {
-			name, needs = "tail32AVX512", "BMI2 and AVX-512VL"
+			name, needs = "iterateAVX512", "BMI1, BMI2 and AVX-512VL"
 		}
-		fmt.Fprintf(&b, "\n// func %s(dst, iv, m *[8]uint32)\n// Requires %s.\nTEXT ·%s(SB), NOSPLIT, $%d-24\n", name, needs, name, frame)
+		fmt.Fprintf(&b, "\n// func %s(u, t *[8]uint32, k *Key, n int)\n// Requires %s.\nTEXT ·%s(SB), NOSPLIT, $%d-32\n", name, needs, name, frame)
+		// n counts compressions down from twice the rounds and k points to the
+		// state they start from, the key's inner and outer one by turns.
+		g.op("SHLQ $1, n+24(FP)")
+		fmt.Fprintln(&b, "next:")
 		g.begin()
-		s := [8]string{"AX", "BX", "CX", "DX", "SI", "DI", "R8", "R9"}
-		g.op("MOVQ iv+8(FP), R10")
-		for i, r := range s {
+		s := [9]string{"AX", "BX", "CX", "DX", "SI", "DI", "R8", "R9", "R14"}
+		g.op("MOVQ k+16(FP), R10")
+		for i, r := range s[:8] {
 			g.op("MOVL %d(R10), %s", 4*i, r)
 		}
 		for j := range 64 {
 			s = g.round(j, s)
 		}
-		g.op("MOVQ iv+8(FP), R10")
-		g.op("MOVQ dst+0(FP), R11")
-		for i, r := range s {
+		g.op("MOVQ k+16(FP), R10")
+		for i, r := range s[:8] {
 			g.op("XORL %d(R10), %s", 4*i, r)
-			g.op("MOVL %s, %d(R11)", r, 4*i)
+			g.op("MOVL %s, %d(R15)", r, 4*i)
 		}
+		g.op("ADDQ $32, k+16(FP)")
+		g.op("DECQ n+24(FP)")
+		g.op("MOVQ n+24(FP), R12")
+		g.op("TESTQ $1, R12")
+		g.op("JNZ next")
+		g.op("SUBQ $64, k+16(FP)")
+		g.op("MOVQ t+8(FP), R11")
+		for i, r := range s[:8] {
+			g.op("XORL %s, %d(R11)", r, 4*i)
+		}
+		g.op("TESTQ R12, R12")
+		g.op("JNZ next")
 		for i := range 7 {
 			if vec {
 				g.op("VPXOR X%d, X%d, X%d", 1+i, 1+i, 1+i)
@@ -265,10 +313,10 @@ func (g *amd64) begin() {
 	for i := range 16 {
 		g.ws[i] = msg(i)
 	}
-	g.op("MOVQ m+16(FP), R10")
+	g.op("MOVQ u+0(FP), R15")
 	// Word by word: a vector load of words just stored one by one would wait.
 	for i := range 8 {
-		g.op("MOVL %d(R10), R12", 4*i)
+		g.op("MOVL %d(R15), R12", 4*i)
 		g.op("MOVL R12, %s", slot(i))
 	}
 	if !g.vec {

@@ -51,8 +51,8 @@ func (k *Key) MAC(out *[8]uint32, d *Digest, parts ...[]byte) {
 	tail32(out, &k.Outer, out)
 }
 
-// Iterate runs n rounds of PBKDF2's inner loop: u = HMAC(key, u), t ^= u.
-func (k *Key) Iterate(u, t *[8]uint32, n int) {
+// iterate is [Key.Iterate] without assembly.
+func (k *Key) iterate(u, t *[8]uint32, n int) {
 	for ; n > 0; n-- {
 		tail32(u, &k.Inner, u)
 		tail32(u, &k.Outer, u)

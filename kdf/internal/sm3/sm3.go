@@ -1,8 +1,8 @@
 // Package sm3 is SM3 (GM/T 0004) for key derivation: compression over words
 // with no hash.Hash in the way, HMAC-SM3 with its two padded states computed
 // once, and the same in 8 or 16 lanes where Go's experimental simd is built in.
-// The one compression PBKDF2 iterates has two assembled forms for amd64 beside
-// the plain one, chosen by the processor; the tag purego leaves them out. All
+// PBKDF2's inner loop has two assembled forms for amd64 beside the plain one,
+// chosen by the processor; the tag purego leaves them out. All
 // come from one generator, gen.go.
 //
 // It exists for speed and for wiping: what PBKDF2 iterates is one [Key] of 64

@@ -22,7 +22,7 @@ func ssccCommands(e *Env) []*cobra.Command {
 	return []*cobra.Command{group("ss-cc", "Set up and run the server that keeps the sealed keys",
 		"  keposs ss-cc init\n  keposs ss-cc serve\n  keposs ss-cc unseal",
 		ssccInit(e), ssccServe(e), ssccUnseal(e), ssccSeal(e), ssccStatus(e),
-		ssccPassword(e), ssccBackup(e), ssccAuto(e),
+		ssccPassword(e), ssccBackup(e), ssccAuto(e), ssccDecommission(e),
 		ssccMigrate(e), ssccSnapshot(e), ssccRestore(e), ssccVerify(e))}
 }
 

@@ -98,7 +98,7 @@ func (s *session) explain(ctx context.Context, c *client.Client, err error) erro
 }
 
 func userCommands(e *Env) []*cobra.Command {
-	return []*cobra.Command{initCommand(e), statusCommand(e), unbindCommand(e), deregisterCommand(e)}
+	return []*cobra.Command{initCommand(e), statusCommand(e), unbindCommand(e), deregisterCommand(e), zeroiseCommand(e)}
 }
 
 // initResult is what `keposs init --json` prints.

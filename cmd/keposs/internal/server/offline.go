@@ -63,6 +63,9 @@ func (f Folder) Offline(ctx context.Context, op string, login Login, do func(con
 	if err := do(ctx, s, tok); err != nil {
 		return err
 	}
+	if s.State() == sscc.EOL {
+		return nil // decommissioned: there is no session to end
+	}
 	return s.Logout(ctx, tok)
 }
 

@@ -1,0 +1,56 @@
+package badger_test
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/sscc/sscctest"
+	"github.com/keposs/keposs/escrow/badger"
+	"github.com/keposs/keposs/escrow/internal/powercut"
+	"github.com/keposs/keposs/internal/testenv"
+)
+
+// in opens the store of a folder, with small files.
+func in(t *testing.T, dir string) core.Backend {
+	t.Helper()
+	values := map[string]string{"dir": filepath.Join(dir, "store"), "memtable_mb": "8", "vlog_mb": "16", "watermark_mb": "48", "ballast_mb": "0"}
+	b := badger.New()
+	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Configure(context.Background(), core.Config{Values: maps.Clone(values)}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// rounds is how often processes and disks are ended.
+func rounds() int {
+	if testenv.Level() == 0 {
+		return 3
+	}
+	return 100
+}
+
+// kill -9 of SS-CC at random instants: no answer runs ahead of the count.
+// req: K-7.2-D3, X-13
+func TestKilledAtRandom(t *testing.T) {
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: rounds(), Open: in})
+}
+
+// The power of the disk is cut at random instants: the same.
+// req: K-7.2-D3
+func TestPowerCut(t *testing.T) {
+	k := sscctest.Killing{Rounds: rounds() / 3, Open: in}
+	if os.Getenv("KEPOSS_TEST_GUESSER") == "" { // the process itself finds its disk mounted
+		d := powercut.New(t, 512)
+		k.Place = func(t *testing.T) (string, func(), func()) {
+			dir := d.Folder()
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			return dir, d.Cut, d.Back
+		}
+	}
+	sscctest.KilledAtRandom(t, k)
+}
