@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,5 +117,41 @@ func TestCertificateRequest(t *testing.T) {
 	bad := bytes.Replace(der, []byte("alice.example.org"), []byte("malic.example.org"), 1)
 	if out, _ := verify(bad); strings.Contains(out, "verify OK") {
 		t.Errorf("an altered request is accepted: %s", out)
+	}
+}
+
+// A batch asks each factor of the set once, however many messages it signs.
+func TestBatchAsksOnce(t *testing.T) {
+	var asked []string
+	_, c, _ := initialised(t, func(o *Options) {
+		o.InProcess = true
+		answers := o.Prompter
+		o.Prompter = PrompterFunc(func(ctx context.Context, q Prompt) (Sample, error) {
+			if q.Purpose == core.PurposeRecover {
+				asked = append(asked, q.Label)
+			}
+			return answers.Ask(ctx, q)
+		})
+	})
+	asked = nil
+	one, err := c.SignBatch(t.Context(), [][]byte{[]byte("a")}, SignRequest{})
+	if err != nil || len(one) != 1 {
+		t.Fatal(len(one), err)
+	}
+	want := slices.Clone(asked)
+	asked = nil
+	many := make([][]byte, 20)
+	for i := range many {
+		many[i] = []byte{byte(i)}
+	}
+	sigs, err := c.SignBatch(t.Context(), many, SignRequest{})
+	if err != nil || len(sigs) != len(many) {
+		t.Fatal(len(sigs), err)
+	}
+	if len(want) == 0 || !slices.Equal(asked, want) {
+		t.Errorf("twenty messages ask %v, one asks %v", asked, want)
+	}
+	if seen := slices.Compact(slices.Sorted(slices.Values(asked))); len(seen) != len(asked) {
+		t.Errorf("a factor is asked twice: %v", asked)
 	}
 }

@@ -6,7 +6,8 @@ Secrets go unsealed, so a Python plugin is never approved (rule C2).
 
 A sensor is one function, sample(prompt, settings) -> bytes. A source is two
 generators, enroll(request) and collect(request), which yield prompts and get
-the samples back. Raise Error(code, text) for what goes wrong; CODES has the
+the samples back. A key derivation is one function. keposs_store.py serves a
+storage backend. Raise Error(code, text) for what goes wrong; CODES has the
 names.
 """
 import base64
@@ -15,6 +16,7 @@ import os
 import resource
 import sys
 import threading
+import time
 from concurrent import futures
 
 COOKIE = ("KEPOSS_PLUGIN_COOKIE", "6b65706f73732d706c7567696e2d3031")
@@ -57,16 +59,16 @@ def message(name):
 class Error(Exception):
     """A failure with a code of the protocol and what to do; never a secret."""
 
-    def __init__(self, code, text):
+    def __init__(self, code, text, current=0):
         super().__init__(text)
-        self.code, self.text = code, text
+        self.code, self.text, self.current = code, text, current  # current: of a store's conflict
 
 
 def _wire(op, e):
     if not isinstance(e, Error):
         print("%s: %s" % (op, type(e).__name__), file=sys.stderr)  # its text may hold a sample
         e = Error("internal", "the plugin failed with " + type(e).__name__)
-    return message("Error")(code=CODES.get(e.code, 24), op=op[:128], msg=e.text[:1000]), e
+    return message("Error")(code=CODES.get(e.code, 24), op=op[:128], msg=e.text[:1000], current=e.current), e
 
 
 def _varint(n):
@@ -94,10 +96,20 @@ def _abort(context, op, e):
             context.abort(c, e.text)
 
 
-def _unary(op, request, do):
+def unary(op, request, do):
     def call(req, context):
         try:
             return do(req)
+        except Exception as e:
+            _abort(context, op, e)
+    return grpc.unary_unary_rpc_method_handler(call, request.FromString, lambda m: m.SerializeToString())
+
+
+def _watched(op, request, do):
+    """A method that is told whether its caller still waits."""
+    def call(req, context):
+        try:
+            return do(req, context.is_active)
         except Exception as e:
             _abort(context, op, e)
     return grpc.unary_unary_rpc_method_handler(call, request.FromString, lambda m: m.SerializeToString())
@@ -118,7 +130,7 @@ def prompt(kinds, text="", label="", purpose=0, index=1, total=1, refusal="", mi
                              refusal=refusal, min_len=min_len, max_len=max_len)
 
 
-class _Settings(dict):
+class Settings(dict):
     """The values of Configure; unknown names change nothing."""
 
     def __init__(self, kind, schema):
@@ -151,7 +163,15 @@ def _certificate():
             cert.public_bytes(pem), cert.public_bytes(serialization.Encoding.DER))
 
 
+ENDING = []  # what a plugin closes before it ends
+
+
 def _end():
+    for close in ENDING:
+        try:
+            close()
+        except Exception as e:
+            print("close: " + type(e).__name__, file=sys.stderr)
     sys.stderr.flush()
     os._exit(0)
 
@@ -162,12 +182,12 @@ def _life_line():
     _end()
 
 
-def _serve(kind, name, version, service, methods):
+def serve(kind, name, version, service, methods):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold samples
     key, cert, der = _certificate()
     info = message("PluginInfo")(kind=kind, name=name, version=version)
     control = {
-        "Describe": _unary("control: describe", message("DescribeRequest"), lambda req: info),
+        "Describe": unary("control: describe", message("DescribeRequest"), lambda req: info),
     }
     server = grpc.server(futures.ThreadPoolExecutor(64), options=[("grpc.max_receive_message_length", _MAX), ("grpc.max_send_message_length", _MAX)])
 
@@ -192,7 +212,7 @@ def serve_sensor(name, version, model, kinds, sample, settings=None):
     """Serve sample(prompt, settings) -> bytes as a sensor; it does not return.
 
     kinds are those of core.SampleKind; settings maps names to their help."""
-    own = _Settings("sensor", settings or {})
+    own = Settings("sensor", settings or {})
     info = message("SensorInfo")(name=name, version=version, samples=kinds, model=model, schema=own.fields())
 
     def take(req):
@@ -201,10 +221,10 @@ def serve_sensor(name, version, model, kinds, sample, settings=None):
             raise Error("unsupported", "this sensor takes " + ", ".join(kinds))
         return message("Sample")(kind=fit[0], model=model, data=secret(sample(req, own)))
 
-    _serve("sensor", name, version, "Sensor", {
-        "Describe": _unary(name + ": describe", message("Empty"), lambda req: info),
-        "Configure": _unary(name + ": configure", message("Config"), own.configure),
-        "Sample": _unary(name + ": sample", message("Prompt"), take),
+    serve("sensor", name, version, "Sensor", {
+        "Describe": unary(name + ": describe", message("Empty"), lambda req: info),
+        "Configure": unary(name + ": configure", message("Config"), own.configure),
+        "Sample": unary(name + ": sample", message("Prompt"), take),
     })
 
 
@@ -238,7 +258,7 @@ def serve_source(info, enroll, collect, settings=None):
     Enrollment, with the secret as bytes. collect(request, settings) yields
     prompts and returns recover(helper, bind_key) -> bytes, which always gives a
     secret of full length."""
-    own = _Settings("source", settings or {})
+    own = Settings("source", settings or {})
     described = message("SourceInfo")(schema=own.fields(), **info)
     name = info["name"]
 
@@ -279,9 +299,80 @@ def serve_source(info, enroll, collect, settings=None):
     def stream(call, request):
         return grpc.stream_stream_rpc_method_handler(call, message(request).FromString, lambda m: m.SerializeToString())
 
-    _serve("source", name, info["version"], "Source", {
-        "Describe": _unary(name + ": describe", message("Empty"), lambda req: described),
-        "Configure": _unary(name + ": configure", message("Config"), own.configure),
+    serve("source", name, info["version"], "Source", {
+        "Describe": unary(name + ": describe", message("Empty"), lambda req: described),
+        "Configure": unary(name + ": configure", message("Config"), own.configure),
         "Enroll": stream(enrolling, "EnrollRequest"),
         "Collect": stream(collecting, "CollectRequest"),
+    })
+
+
+def serve_kdf(name, version, params, default, derive, memory=lambda p: 0):
+    """Serve a key derivation; it does not return.
+
+    params maps each parameter to (least, most, help), default to its usual
+    value. derive(params, secret, salt, length, waits) -> bytes stops soon after
+    waits() turns false. memory(params) is what it needs, in bytes."""
+    fields = [message("ParamInfo")(key=k, min=v[0], max=v[1], help=v[2]) for k, v in sorted(params.items())]
+
+    def made(values):
+        return message("Params")(name=name, values=[message("Param")(key=k, n=n) for k, n in sorted(values.items())])
+
+    def checked(m):
+        """The values, within the absolute bounds, before any work."""
+        keys = [v.key for v in m.values]
+        if m.name != name or keys != sorted(params):
+            raise Error("invalid", "want the parameters %s of %s, sorted, each once" % (", ".join(sorted(params)), name))
+        for v in m.values:
+            if v.n < params[v.key][0]:
+                raise Error("invalid", "%s=%d is below %d" % (v.key, v.n, params[v.key][0]))
+            if v.n > params[v.key][1]:
+                raise Error("too-large", "%s=%d is above %d" % (v.key, v.n, params[v.key][1]))
+        return {v.key: v.n for v in m.values}
+
+    def within(m, limits):
+        p = checked(m)
+        for k, n in p.items():
+            if n < limits.floor.get(k, 0) or n > limits.ceiling.get(k, n):
+                raise Error("invalid", "%s=%d is outside the limits of this machine" % (k, n))
+        if memory(p) > (limits.max_memory or 1 << 30):
+            raise Error("too-large", "it needs %d bytes of memory, more than is allowed" % memory(p))
+        return p
+
+    def calibrate(req, waits):
+        """Scale the one parameter called t, the rounds, to the time wanted."""
+        if req.target_ns <= 0:
+            raise Error("invalid", "want a target above zero")
+        low = {k: max(v[0], req.limits.floor.get(k, 0)) for k, v in params.items()}
+        high = {k: min(v[1], req.limits.ceiling.get(k, v[1])) for k, v in params.items()}
+        p = {k: min(max(default[k], low[k]), high[k]) for k in params}
+        if any(low[k] > high[k] for k in params):
+            raise Error("invalid", "a floor is above its ceiling")
+        p["t"] = probe = min(max(4, params["t"][0]), params["t"][1])
+        best = None
+        for _ in range(3):
+            start = time.perf_counter_ns()
+            derive(p, b"calibration", bytes(16), 32, waits)
+            took = time.perf_counter_ns() - start
+            best = took if best is None else min(best, took)
+        p["t"] = min(max(round(req.target_ns * probe / best), low["t"]), high["t"])
+        within(made(p), req.limits)
+        return message("CalibrateResponse")(params=made(p))
+
+    def answer(req, waits):
+        p = checked(req.params)
+        if not req.HasField("secret"):
+            raise Error("invalid", "the secret is missing")
+        if len(req.salt) < 8 or req.length < 1:
+            raise Error("invalid", "want a salt of 8 bytes and an output of one at least")
+        if len(req.salt) > 1024 or req.length > 1 << 16:
+            raise Error("too-large", "a salt has at most 1024 bytes, an output 65536")
+        return message("DeriveResponse")(out=secret(derive(p, req.secret.plain, req.salt, req.length, waits)))
+
+    info = message("KDFInfo")(name=name, version=version, params=fields, default=made(default))
+    serve("kdf", name, version, "KDF", {
+        "Describe": unary(name + ": describe", message("Empty"), lambda req: info),
+        "Validate": unary(name + ": validate", message("ValidateRequest"), lambda req: within(req.params, req.limits) and message("Empty")()),
+        "Calibrate": _watched(name + ": calibrate", message("CalibrateRequest"), calibrate),
+        "Derive": _watched(name + ": derive", message("DeriveRequest"), answer),
     })

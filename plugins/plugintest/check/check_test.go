@@ -78,6 +78,8 @@ func (f faulty) Sample(_ context.Context, p core.Prompt) (core.Sample, error) {
 	switch f.name {
 	case "crashes":
 		os.Exit(5)
+	case "hangs":
+		select {}
 	case "other-kind":
 		return core.NewSample(core.SamplePIN, []byte("123456")), nil
 	case "other-model":

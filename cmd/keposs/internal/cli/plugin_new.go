@@ -26,7 +26,7 @@ sensor, kdf or escrow (a storage backend).
 
 With --replace the Go module is built against keposs's sources in a folder, and
 what they use is fetched already; else make deps fetches the published one.
-Python has ppd and sensor.`,
+In Python make deps installs what a plugin imports, from Debian.`,
 		Example: `  keposs plugin new ppd rhythm
   keposs plugin new sensor my-camera --lang python
   keposs plugin new kdf memhard --replace ../keposs`,

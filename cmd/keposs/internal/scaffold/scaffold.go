@@ -96,7 +96,7 @@ func Render(p Plan) ([]File, error) {
 	for _, dir := range []string{"common", p.Kind} {
 		list, err := fs.ReadDir(templates, path.Join("templates", p.Lang, dir))
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, core.Errorf(core.Unsupported, op, "there is no %s template in %s; Go has all kinds, or write it from docs/plugin-protocol.md", p.Kind, p.Lang)
+			return nil, core.Errorf(core.Unsupported, op, "there is no %s template in %s; write it from docs/plugin-protocol.md", p.Kind, p.Lang)
 		}
 		if err != nil {
 			return nil, core.Errorf(core.Internal, op, "%w", err)

@@ -23,7 +23,7 @@ import (
 
 var pairs = []Plan{
 	{Kind: "ppd", Lang: "go"}, {Kind: "sensor", Lang: "go"}, {Kind: "kdf", Lang: "go"}, {Kind: "escrow", Lang: "go"},
-	{Kind: "ppd", Lang: "python"}, {Kind: "sensor", Lang: "python"},
+	{Kind: "ppd", Lang: "python"}, {Kind: "sensor", Lang: "python"}, {Kind: "kdf", Lang: "python"}, {Kind: "escrow", Lang: "python"},
 }
 
 // Every template renders to formatted Go or to a script that names its
@@ -78,7 +78,6 @@ func TestRenderRefuses(t *testing.T) {
 		{Plan{Kind: "ppd", Name: "", Lang: "go"}, core.Usage},
 		{Plan{Kind: "ppd", Name: strings.Repeat("x", 33), Lang: "go"}, core.Usage},
 		{Plan{Kind: "ppd", Name: "x", Lang: "cobol"}, core.Usage},
-		{Plan{Kind: "escrow", Name: "x", Lang: "python"}, core.Unsupported},
 		{Plan{Kind: "ppd", Name: "x", Lang: "go", Replace: t.TempDir()}, core.NotFound},
 	} {
 		if _, err := Render(c.p); !errors.Is(err, c.code) {
