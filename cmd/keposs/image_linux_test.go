@@ -34,7 +34,7 @@ func program(t *testing.T, path string, args ...string) (stdout, stderr string, 
 // A release from source: two builds are equal, the program is stripped and
 // position independent, its own self-test and version know the manifest, each
 // of 100 flipped bytes is found, and a changed program serves nothing.
-// req: K-11-01, K-11-02, K-16-03, K-17.1-01, K-17.1-04, K-17.4-00, K-17.6-L2, G-7.5-03, G-7.5-05, G-7.11-05, G-7.11-07
+// req: K-11-01, K-11-02, K-17.1-04, K-17.6-L2, G-7.5-05, G-7.11-05, K-16-03, K-17.1-01, K-17.4-00, G-7.5-03, G-7.11-07, K-5.3-02c
 func TestReleaseImage(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	if _, err := exec.LookPath("go"); err != nil {

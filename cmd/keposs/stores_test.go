@@ -16,7 +16,7 @@ import (
 )
 
 // SS-CC as an operator sets it up over a database of its own process, used by a person.
-// req: K-6.2-02a, K-10
+// req: K-6.2-02a
 func TestStores(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	for name, settings := range map[string]func(*testing.T, string) string{
@@ -59,7 +59,6 @@ func absent(t *testing.T, err, want error) {
 	}
 }
 
-// req: K-10
 func TestFaultsQuick(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	testscript.Run(t, params([]string{filepath.Join("testdata", "stores", "faults.txt")}, nil))

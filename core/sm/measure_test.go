@@ -3,28 +3,54 @@ package sm_test
 import (
 	"bytes"
 	"errors"
-	"strings"
+	"io"
 	"testing"
 	"testing/iotest"
 
 	"github.com/keposs/keposs/core/sm"
 )
 
-// The temporary values of an integrity test are wiped, also when it fails.
+// lender remembers the memory it was asked to read into.
+type lender struct {
+	io.Reader
+	lent [][]byte
+}
+
+func (l *lender) Read(p []byte) (int, error) {
+	l.lent = append(l.lent, p)
+	return l.Reader.Read(p)
+}
+
+// What an integrity test read is gone when it returns, after an error too, and
+// its digest is that of the whole.
 // req: G-7.5-04
 func TestMeasureWipes(t *testing.T) {
-	text := strings.Repeat("an executable ", 1000)
-	zero := make([]byte, 100)
-	buf := make([]byte, 100)
-	sum, n, err := sm.Measure(strings.NewReader(text), buf)
-	if err != nil || n != int64(len(text)) || sum != sm.SM3([]byte(text)) || !bytes.Equal(buf, zero) {
-		t.Errorf("%d bytes, %v, buffer %x", n, err, buf)
-	}
-	broken := errors.New("broken")
-	if _, _, err := sm.Measure(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(text))), buf); err == nil || !bytes.Equal(buf, zero) {
-		t.Errorf("a reader that fails: %v, buffer %x", err, buf)
-	}
-	if _, _, err := sm.Measure(iotest.ErrReader(broken), buf); !errors.Is(err, broken) {
-		t.Error(err)
+	data := bytes.Repeat([]byte("a file of the image, "), 20_000)
+	for name, c := range map[string]struct {
+		r    io.Reader
+		fail error
+	}{
+		"whole":   {bytes.NewReader(data), nil},
+		"bits":    {iotest.HalfReader(bytes.NewReader(data)), nil},
+		"at once": {iotest.DataErrReader(bytes.NewReader(data)), nil},
+		"broken":  {io.MultiReader(bytes.NewReader(data[:1000]), iotest.ErrReader(io.ErrClosedPipe)), io.ErrClosedPipe},
+	} {
+		l := &lender{Reader: c.r}
+		sum, n, err := sm.Measure(l)
+		if !errors.Is(err, c.fail) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.fail == nil && (sum != sm.SM3(data) || n != int64(len(data))) {
+			t.Errorf("%s: another digest, %d bytes", name, n)
+		}
+		if len(l.lent) == 0 {
+			t.Fatalf("%s: nothing was read", name)
+		}
+		for _, b := range l.lent {
+			if !bytes.Equal(b, make([]byte, len(b))) {
+				t.Errorf("%s: bytes of the file are left", name)
+				break
+			}
+		}
 	}
 }

@@ -23,7 +23,6 @@ func commit(ctx context.Context, b core.Backend, m core.Mutation) (core.Version,
 
 // A member that took a request and does not answer leaves it open; the same
 // request later has its one true answer.
-// req: K-10
 func TestNoAnswerIsIndeterminate(t *testing.T) {
 	c := start(t, 1)
 	cfg := place(c)
@@ -57,7 +56,6 @@ func TestNoAnswerIsIndeterminate(t *testing.T) {
 
 // Clients count while the leader is killed, twice: no acknowledged step is
 // lost, none is made twice.
-// req: K-10
 func TestLeaderKill(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	c := start(t, 3)

@@ -44,7 +44,6 @@ func create(n byte) core.Mutation {
 
 // No standby has it: not acknowledged, whoever ends the wait, and not when it
 // is repeated either; with a standby back the repetition is answered.
-// req: K-10
 func TestCancelledWaitIsIndeterminate(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	c := pgtest.Cluster(t, 1)
@@ -85,7 +84,6 @@ func TestCancelledWaitIsIndeterminate(t *testing.T) {
 
 // Clients count while the primary is killed and a standby promoted, twice: no
 // acknowledged step is lost, none is made twice.
-// req: K-10
 func TestPrimaryKill(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	c := pgtest.Cluster(t, 2)

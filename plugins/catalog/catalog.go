@@ -64,11 +64,11 @@ func measure(root, rel string) (File, error) {
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return File{}, core.Errorf(core.Invalid, op, "%s is no regular file", rel)
 	}
-	sum, n, err := sm.Measure(f, make([]byte, 1<<16))
+	digest, n, err := sm.Measure(f)
 	if err != nil {
 		return File{}, core.Errorf(core.Unavailable, op, "read %s: %w", rel, err)
 	}
-	return File{Path: rel, SM3: sum, Size: n}, nil
+	return File{Path: rel, SM3: digest, Size: n}, nil
 }
 
 // Verify measures every file of the manifest under root. Integrity names the

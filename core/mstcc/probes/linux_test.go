@@ -92,7 +92,7 @@ func copyOf(t *testing.T, mode os.FileMode) string {
 }
 
 // This machine passes the linux profile, and each real disturbance is found.
-// req: K-11-02, K-5.3-06, K-5.3-02c, P-02, P-03, P-15
+// req: K-11-02, K-5.3-06, P-02, P-03, P-07, P-15
 func TestRealSystem(t *testing.T) {
 	exe := copyOf(t, 0o755)
 	if got := start(t, exe).says(); got != "" {

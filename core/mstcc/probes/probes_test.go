@@ -80,7 +80,7 @@ func of(list []Finding, id string) Finding {
 
 // A plain server and a sound phone pass both levels; each change turns exactly
 // its own probe bad.
-// req: K-5.3-05, K-6.1-05b, K-12.1-L2b, K-16-04, P-04, P-05, P-06, P-07, P-08, P-11, P-12
+// req: K-5.3-05, K-6.1-05b, K-12.1-L2b, K-16-04, P-01, P-02, P-03, P-04, P-05, P-06, P-07, P-08, P-10, P-11, P-12, P-15
 func TestEachProbe(t *testing.T) {
 	for _, c := range []struct {
 		id     string
@@ -159,7 +159,7 @@ func TestImageAndClock(t *testing.T) {
 
 // The host answers what only it can see; it can make a verdict worse, and
 // better only where the probe itself has none.
-// req: P-13, P-14
+// req: P-12, P-13, P-14
 func TestHost(t *testing.T) {
 	say := func(id string, v Verdict) Host {
 		return func(_ context.Context, which string) (Verdict, bool) { return v, which == id }

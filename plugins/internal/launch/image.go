@@ -154,7 +154,7 @@ func SelfDigest() (sum [32]byte, err error) {
 		return sum, core.Errorf(core.Environment, "plugins", "open the running program: %w", err)
 	}
 	defer f.Close()
-	if sum, _, err = sm.Measure(f, make([]byte, 1<<16)); err != nil {
+	if sum, _, err = sm.Measure(f); err != nil {
 		return sum, core.Errorf(core.Environment, "plugins", "read the running program: %w", err)
 	}
 	return sum, nil
