@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"os"
 
@@ -11,10 +12,15 @@ import (
 	"github.com/keposs/keposs/escrow/internal/codec"
 )
 
-// A journal is the log file: entries of u8 key length (0 = a fence, then 8
-// bytes), key, u32 length, codec record. A short last entry is a write that was
-// never acknowledged and is cut off; anything else that does not check is
-// Corrupt. A nil journal keeps nothing.
+// A journal is the log file, entries one after another:
+//
+//	u32 length of the body, u32 CRC-32C of the body, u32 CRC-32C of these 8 bytes
+//	body: u8 key length (0 = a fence, then 8 bytes), key, codec record
+//
+// Numbers are big endian. A short last entry, or zeros to the end, is a write
+// that was never acknowledged and is cut off; anything else that does not check
+// is Corrupt: the sum over the head keeps a changed length from looking like a
+// short entry. A nil journal keeps nothing.
 type journal struct {
 	f      *os.File
 	buf    []byte
@@ -31,7 +37,11 @@ func openJournal(path string, put func(core.Record, bool), fence func(uint64)) (
 		_ = f.Close()
 		return nil, core.Errorf(core.Unavailable, op, "%s is held by another process: %w", path, err)
 	}
-	good, err := replay(f, put, fence)
+	var good int64
+	b, err := io.ReadAll(f)
+	if err == nil {
+		good, err = replay(b, put, fence)
+	}
 	if err == nil {
 		err = f.Truncate(good)
 	}
@@ -48,50 +58,83 @@ func openJournal(path string, put func(core.Record, bool), fence func(uint64)) (
 	return &journal{f: f}, nil
 }
 
-// replay returns the length of the whole entries in f.
-func replay(f *os.File, put func(core.Record, bool), fence func(uint64)) (int64, error) {
-	b, err := io.ReadAll(f)
-	if err != nil {
-		return 0, err
-	}
+const (
+	headSize  = 12
+	fenceBody = 1 + 8
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// replay applies the whole entries of b and returns their length.
+func replay(b []byte, put func(core.Record, bool), fence func(uint64)) (int64, error) {
 	for pos := 0; ; {
-		key, body, fenced, size := cut(b[pos:])
-		if size == 0 {
+		body, err := cut(b[pos:])
+		if err != nil {
+			return 0, core.Errorf(core.Corrupt, "escrow/memory: open log", "the entry at byte %d does not check: restore from a snapshot: %w", pos, err)
+		}
+		if body == nil {
 			return int64(pos), nil
 		}
-		if key == nil {
-			fence(fenced)
-		} else {
-			m, blob, err := codec.DecodeRecord(key, body)
-			if err != nil {
-				return 0, err
-			}
-			put(core.Record{Key: bytes.Clone(key), Version: m.Version, Hot: m.Hot, Blob: blob, ReqID: m.ReqID}, m.Deleted)
+		if err := apply(body, put, fence); err != nil {
+			return 0, err
 		}
-		pos += size
+		pos += headSize + len(body)
 	}
 }
 
-// cut takes the first entry off b; size 0 means that none is whole.
-func cut(b []byte) (key core.Key, body []byte, fence uint64, size int) {
-	if len(b) == 0 {
-		return nil, nil, 0, 0
+// cut takes the first entry's body off b; nil when none is whole.
+func cut(b []byte) (body []byte, err error) {
+	if len(b) < headSize || len(bytes.TrimLeft(b, "\x00")) == 0 {
+		return nil, nil
 	}
-	n := int(b[0])
+	head, rest := b[:headSize], b[headSize:]
+	if crc32.Checksum(head[:8], castagnoli) != binary.BigEndian.Uint32(head[8:]) {
+		return nil, errors.New("its head was changed")
+	}
+	n := uint64(binary.BigEndian.Uint32(head))
 	if n == 0 {
-		if len(b) < 9 {
-			return nil, nil, 0, 0
+		return nil, errors.New("it is empty")
+	}
+	if uint64(len(rest)) < n {
+		return nil, nil
+	}
+	if crc32.Checksum(rest[:n], castagnoli) != binary.BigEndian.Uint32(head[4:]) {
+		return nil, errors.New("its body was changed")
+	}
+	return rest[:n], nil
+}
+
+// apply hands on what one body says.
+func apply(body []byte, put func(core.Record, bool), fence func(uint64)) error {
+	const op = "escrow/memory: open log"
+	n := int(body[0])
+	if n == 0 {
+		if len(body) != fenceBody {
+			return core.Errorf(core.Corrupt, op, "a fence of %d bytes", len(body))
 		}
-		return nil, nil, binary.BigEndian.Uint64(b[1:]), 9
+		fence(binary.BigEndian.Uint64(body[1:]))
+		return nil
 	}
-	if len(b) < 1+n+4 {
-		return nil, nil, 0, 0
+	if len(body) < 1+n {
+		return core.Errorf(core.Corrupt, op, "a key of %d bytes in an entry of %d", n, len(body))
 	}
-	l := uint64(binary.BigEndian.Uint32(b[1+n:]))
-	if uint64(len(b)) < uint64(1+n+4)+l {
-		return nil, nil, 0, 0
+	key := core.Key(body[1 : 1+n])
+	m, blob, err := codec.DecodeRecord(key, body[1+n:])
+	if err != nil {
+		return err
 	}
-	return b[1 : 1+n], b[1+n+4:][:l], 0, 1 + n + 4 + int(l)
+	put(core.Record{Key: bytes.Clone(key), Version: m.Version, Hot: m.Hot, Blob: blob, ReqID: m.ReqID}, m.Deleted)
+	return nil
+}
+
+// write adds the entry whose body fill appends.
+func (j *journal) write(fill func([]byte) []byte) {
+	at := len(j.buf)
+	j.buf = fill(append(j.buf, make([]byte, headSize)...))
+	head, body := j.buf[at:at+headSize], j.buf[at+headSize:]
+	binary.BigEndian.PutUint32(head, uint32(len(body)))
+	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(body, castagnoli))
+	binary.BigEndian.PutUint32(head[8:], crc32.Checksum(head[:8], castagnoli))
 }
 
 func (j *journal) add(r core.Record, deleted bool) {
@@ -102,14 +145,14 @@ func (j *journal) add(r core.Record, deleted bool) {
 	if !deleted {
 		m.BlobRev = r.Version
 	}
-	rec := codec.EncodeRecord(nil, r.Key, m, r.Blob)
-	j.buf = append(append(j.buf, byte(len(r.Key))), r.Key...)
-	j.buf = append(binary.BigEndian.AppendUint32(j.buf, uint32(len(rec))), rec...)
+	j.write(func(b []byte) []byte {
+		return codec.EncodeRecord(append(append(b, byte(len(r.Key))), r.Key...), r.Key, m, r.Blob)
+	})
 }
 
 func (j *journal) addFence(fence uint64) {
 	if j != nil {
-		j.buf = binary.BigEndian.AppendUint64(append(j.buf, 0), fence)
+		j.write(func(b []byte) []byte { return binary.BigEndian.AppendUint64(append(b, 0), fence) })
 	}
 }
 
