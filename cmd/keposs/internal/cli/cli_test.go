@@ -125,6 +125,12 @@ func TestErrorOutput(t *testing.T) {
 	if status != 2 || o.Error.Code != "usage" || o.Error.Op != "keposs version" || o.Error.Message == "" || o.Error.Advice == "" || stderr == "" {
 		t.Errorf("status %d, %+v, stderr %q", status, o, stderr)
 	}
+	// The lab's commands have a --json of their own.
+	status, stdout, stderr = run(t, t.TempDir(), "policy", "explain", "pin &&", "--json")
+	o.Error.Code = ""
+	if err := json.Unmarshal([]byte(stdout), &o); err != nil || status != 7 || o.Error.Code != "policy" || !strings.Contains(stderr, "mend the policy") {
+		t.Errorf("status %d, %v, stdout %q, stderr %q", status, err, stdout, stderr)
+	}
 	status, stdout, _ = run(t, t.TempDir(), "version", "--no-such-flag")
 	if status != 2 || stdout != "" {
 		t.Errorf("unknown flag: status %d, stdout %q", status, stdout)

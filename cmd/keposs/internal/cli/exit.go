@@ -46,7 +46,7 @@ var Families = []Family{
 		"check that SS-CC is running and unsealed, then run the same command again"},
 	{7, "policy", []core.Code{core.Policy},
 		"the policy of the user breaks a rule or was altered; nothing was asked or tried",
-		"tell the administrator: the server's record does not match what this terminal accepted"},
+		"mend the policy where the message points; if you wrote none, tell the administrator: the record at SS-CC is not the one this terminal accepted"},
 	{8, "integrity", []core.Code{core.Integrity, core.Corrupt},
 		"a stored file, record or program is not what was written or signed",
 		"do not enter factors here; restore the named part or recover on a clean terminal"},

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -33,12 +34,17 @@ func Run(ctx context.Context, args []string, e *Env) int {
 	root := New(e)
 	root.SetArgs(args)
 	root.SetIn(e.Stdin)
-	root.SetOut(e.Stdout)
+	out := &noticing{w: e.Stdout}
+	root.SetOut(out)
 	root.SetErr(e.Stderr)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitOK
 	}
+	if f := c.Flags().Lookup("json"); f != nil { // the lab's commands have one of their own
+		e.json = f.Value.String() == "true"
+	}
+	e.said = e.said || out.used // a result that is an error too is one object, not two
 	if errors.Is(err, errNo) {
 		return ExitNo
 	}
@@ -50,6 +56,17 @@ func Run(ctx context.Context, args []string, e *Env) int {
 	}
 	e.fail(err)
 	return ExitCode(err)
+}
+
+// noticing remembers whether anything was written.
+type noticing struct {
+	w    io.Writer
+	used bool
+}
+
+func (n *noticing) Write(p []byte) (int, error) {
+	n.used = true
+	return n.w.Write(p)
 }
 
 // New builds the command tree.
