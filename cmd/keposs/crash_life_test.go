@@ -48,6 +48,9 @@ const (
 // opens, and the command that was cut short can be run again.
 // req: K-17.1-D1
 func TestCrashInLife(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of processes that the race detector does not see; runs without -short")
+	}
 	adopt(t)
 	bin := filepath.Join(t.TempDir(), "keposs")
 	build := exec.Command("go", "build", "-tags", "keposs_crash", "-o", bin, "./cmd/keposs")

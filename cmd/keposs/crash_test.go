@@ -112,6 +112,9 @@ func TestCrashPointsAreListed(t *testing.T) {
 // committed is lost, no process is left, and the terminal's disk holds no
 // policy, no sealed keys and nothing that was typed.
 func TestCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of processes that the race detector does not see; runs without -short")
+	}
 	adopt(t)
 	bin := filepath.Join(t.TempDir(), "keposs")
 	build := exec.Command("go", "build", "-tags", "keposs_crash", "-o", bin, "./cmd/keposs")
