@@ -159,7 +159,7 @@ func TestImageAndClock(t *testing.T) {
 
 // The host answers what only it can see; it can make a verdict worse, and
 // better only where the probe itself has none.
-// req: P-12, P-13, P-14
+// req: P-12, P-13
 func TestHost(t *testing.T) {
 	say := func(id string, v Verdict) Host {
 		return func(_ context.Context, which string) (Verdict, bool) { return v, which == id }
