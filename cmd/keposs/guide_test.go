@@ -46,6 +46,7 @@ func TestGuideIsShort(t *testing.T) {
 // guide says it needs.
 func TestGuide(t *testing.T) {
 	testenv.NeedLevel(t, 1)
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("plugin processes run from sealed images, which only Linux has")
 	}

@@ -37,6 +37,7 @@ func program(t *testing.T, path string, args ...string) (stdout, stderr string, 
 // req: K-11-01, K-11-02, K-17.1-04, K-17.6-L2, G-7.5-05, G-7.11-05, K-16-03, K-17.1-01, K-17.4-00, G-7.5-03, G-7.11-07, K-5.3-02c
 func TestReleaseImage(t *testing.T) {
 	testenv.NeedLevel(t, 1)
+	t.Parallel()
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("the go tool is not installed")
 	}

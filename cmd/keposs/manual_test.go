@@ -30,6 +30,7 @@ func blocks(t *testing.T, page string) map[string]string {
 // req: K-17.8-00, G-7.11-09, K-10.1-02, K-10.1-03, G-7.4-02
 func TestManuals(t *testing.T) {
 	testenv.NeedLevel(t, 1) // six entries at the default cost
+	t.Parallel()
 	admin, user := blocks(t, "admin-guide.md"), blocks(t, "user-guide.md")
 	var script strings.Builder
 	script.WriteString("set -eu\ntrap 'kill $SERVER 2>/dev/null; wait' EXIT\nSERVER=\n")

@@ -17,6 +17,7 @@ import (
 // req: K-6.2-02a, TK-07
 func TestStorageGuide(t *testing.T) {
 	testenv.NeedLevel(t, 1)
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("plugin processes run from sealed images, which only Linux has")
 	}

@@ -19,6 +19,7 @@ import (
 // req: K-6.2-02a
 func TestStores(t *testing.T) {
 	testenv.NeedLevel(t, 1)
+	t.Parallel()
 	for name, settings := range map[string]func(*testing.T, string) string{
 		"postgres": func(t *testing.T, dir string) string {
 			c, err := pgserver.Start(t.Context(), 0)
@@ -61,5 +62,6 @@ func absent(t *testing.T, err, want error) {
 
 func TestFaultsQuick(t *testing.T) {
 	testenv.NeedLevel(t, 1)
+	t.Parallel()
 	testscript.Run(t, params([]string{filepath.Join("testdata", "stores", "faults.txt")}, nil))
 }
