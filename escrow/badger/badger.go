@@ -31,6 +31,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/internal/gate"
 	"github.com/keposs/keposs/escrow/internal/settings"
 )
 
@@ -39,10 +40,8 @@ type Store struct {
 	logger *logger
 	set    config
 
-	mu     sync.RWMutex // held for reading by every call, for writing by Configure and Close
-	db     *db.DB
-	opened bool
-	closed bool
+	gate gate.Gate
+	db   *db.DB
 
 	queue   queue
 	last    atomic.Uint64 // timestamp of the newest durable transaction
@@ -135,29 +134,22 @@ func (s *Store) Describe(context.Context) (core.BackendInfo, error) {
 // Configure implements core.Backend.
 func (s *Store) Configure(_ context.Context, c core.Config) error {
 	const op = "escrow/badger: configure"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return core.Errorf(core.Closed, op, "the store is closed")
-	}
-	if s.opened {
-		return core.Errorf(core.State, op, "already configured")
-	}
-	set, err := readConfig(op, c)
-	if err != nil {
-		return err
-	}
-	s.set = set
-	if err := s.open(); err != nil {
-		return err
-	}
-	s.stop = make(chan struct{})
-	s.queue.init()
-	s.done.Add(2)
-	go s.committer()
-	go s.collector()
-	s.opened = true
-	return nil
+	return s.gate.Open(op, func() error {
+		set, err := readConfig(op, c)
+		if err != nil {
+			return err
+		}
+		s.set = set
+		if err := s.open(); err != nil {
+			return err
+		}
+		s.stop = make(chan struct{})
+		s.queue.init()
+		s.done.Add(2)
+		go s.committer()
+		go s.collector()
+		return nil
+	})
 }
 
 func (s *Store) open() (err error) {
@@ -211,24 +203,16 @@ func tryOpen(o db.Options) (d *db.DB, err error) {
 	return db.OpenManaged(o)
 }
 
-// begin holds the store open for one call.
+// begin holds the store open for one call, unless it stopped itself.
 func (s *Store) begin(ctx context.Context, op string) error {
-	s.mu.RLock()
-	var err error
-	switch {
-	case s.closed:
-		err = core.Errorf(core.Closed, op, "the store is closed")
-	case !s.opened:
-		err = core.Errorf(core.State, op, "not configured")
-	case ctx.Err() != nil:
-		err = core.Errorf(core.Unavailable, op, "not started: %w", ctx.Err())
-	default:
-		err = s.logger.stopped(op)
+	if err := s.gate.Enter(ctx, op); err != nil {
+		return err
 	}
-	if err != nil {
-		s.mu.RUnlock()
+	if err := s.logger.stopped(op); err != nil {
+		s.gate.Leave()
+		return err
 	}
-	return err
+	return nil
 }
 
 // Health implements core.Healther: the store answers, has room to write and
@@ -238,7 +222,7 @@ func (s *Store) Health(ctx context.Context) error {
 	if err := s.begin(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	return s.room(op)
 }
 
@@ -249,15 +233,10 @@ func (s *Store) Commits() (mutations, syncs uint64) { return s.commits.Load(), s
 // Close implements core.Backend. It waits for calls under way.
 func (s *Store) Close() error {
 	const op = "escrow/badger: close"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	if !s.opened {
-		return nil
-	}
+	return s.gate.Close(func() error { return s.release(op) })
+}
+
+func (s *Store) release(op string) error {
 	close(s.stop)
 	s.queue.shut()
 	s.done.Wait()

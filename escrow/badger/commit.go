@@ -24,7 +24,7 @@ func (s *Store) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 	if err := s.begin(ctx, op); err != nil {
 		return nil, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	r := &request{results: make([]core.Result, len(ms)), done: make(chan struct{})}
 	var items []item
 	for i, m := range ms {
@@ -98,7 +98,7 @@ func (s *Store) admin(ctx context.Context, op string, f func(*batch) error) erro
 	if err := s.begin(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	r := &request{results: make([]core.Result, 1), done: make(chan struct{})}
 	out, err := s.queue.run(context.WithoutCancel(ctx), op, r, []item{{do: f, req: r}})
 	if err != nil {

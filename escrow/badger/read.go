@@ -64,7 +64,7 @@ func (s *Store) view(ctx context.Context, op string, f func(*db.Txn) error) (err
 	if err := s.begin(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	ts := s.readers.enter(s.last.Load)
 	defer s.readers.leave(ts)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))

@@ -30,10 +30,10 @@ func (s *Store) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 	if err := rule.CheckBatch(commitOp, len(ms)); err != nil {
 		return nil, err
 	}
-	if err := s.begin(ctx, commitOp); err != nil {
+	if err := s.gate.Enter(ctx, commitOp); err != nil {
 		return nil, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	out := make([]core.Result, len(ms))
 	var pending []int
 	for i, m := range ms {

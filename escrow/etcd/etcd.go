@@ -18,22 +18,20 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/internal/gate"
 )
 
 // A Store is a prefix of an etcd cluster. Make it with New.
 type Store struct {
-	mu     sync.RWMutex // held for reading by every call, for writing by Configure and Close
+	gate   gate.Gate
 	set    config
 	client *clientv3.Client
-	opened bool
-	closed bool
 }
 
 var (
@@ -66,14 +64,10 @@ func fenceValue(fence uint64) string     { return string(binary.BigEndian.Append
 // fence unless they are there.
 func (s *Store) Configure(ctx context.Context, c core.Config) error {
 	const op = "escrow/etcd: configure"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return core.Errorf(core.Closed, op, "the store is closed")
-	}
-	if s.opened {
-		return core.Errorf(core.State, op, "already configured")
-	}
+	return s.gate.Open(op, func() error { return s.open(ctx, op, c) })
+}
+
+func (s *Store) open(ctx context.Context, op string, c core.Config) error {
 	set, err := readConfig(op, c)
 	if err != nil {
 		return err
@@ -90,7 +84,7 @@ func (s *Store) Configure(ctx context.Context, c core.Config) error {
 		_ = client.Close()
 		return err
 	}
-	s.client, s.opened = client, true
+	s.client = client
 	return nil
 }
 
@@ -111,24 +105,6 @@ func (s *Store) prepare(ctx context.Context, op string, client *clientv3.Client)
 		return core.Errorf(core.Unsupported, op, "what lies below the prefix is not of form %s: made by a newer keposs, or not by keposs", form)
 	}
 	return nil
-}
-
-// begin holds the store open for one call; the caller unlocks s.mu for reading.
-func (s *Store) begin(ctx context.Context, op string) error {
-	s.mu.RLock()
-	var err error
-	switch {
-	case s.closed:
-		err = core.Errorf(core.Closed, op, "the store is closed")
-	case !s.opened:
-		err = core.Errorf(core.State, op, "not configured")
-	case ctx.Err() != nil:
-		err = core.Errorf(core.Unavailable, op, "not started: %w", ctx.Err())
-	}
-	if err != nil {
-		s.mu.RUnlock()
-	}
-	return err
 }
 
 // retries of what was certainly not applied: a member that is gone is found out
@@ -177,21 +153,18 @@ func (s *Store) read(ctx context.Context, op string, gets []clientv3.Op) (*clien
 // Health implements core.Healther: a quorum answers.
 func (s *Store) Health(ctx context.Context) error {
 	const op = "escrow/etcd: health"
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	_, err := s.read(ctx, op, []clientv3.Op{clientv3.OpGet(s.fenceKey())})
 	return err
 }
 
 // Close implements core.Backend. It waits for calls under way.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.opened && !s.closed {
+	return s.gate.Close(func() error {
 		_ = s.client.Close()
-	}
-	s.closed = true
-	return nil
+		return nil
+	})
 }

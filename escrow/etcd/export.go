@@ -24,10 +24,10 @@ func (s *Store) Import(ctx context.Context, recs []core.Record, deleted []bool) 
 	if err := rule.CheckImport(recs, deleted); err != nil {
 		return err
 	}
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	for len(recs) > 0 {
 		var part []*attempt
 		size, n, seen := 0, 0, map[string]bool{}

@@ -18,10 +18,10 @@ func fenceNumber(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
 // they are applied, so none with a lower one is applied after it.
 func (s *Store) RaiseFence(ctx context.Context, fence uint64) error {
 	const op = "escrow/etcd: fence"
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var cmps []clientv3.Cmp
 	if fence != math.MaxUint64 {
 		cmps = append(cmps, clientv3.Compare(clientv3.Value(s.fenceKey()), "<", fenceValue(fence+1)))

@@ -20,10 +20,10 @@ func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) (
 	if err := rule.CheckKeys(op, keys); err != nil {
 		return nil, err
 	}
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return nil, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var opts []clientv3.OpOption
 	if o.Stale {
 		opts = append(opts, clientv3.WithSerializable())
@@ -106,10 +106,10 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 	if err := rule.CheckScan(op, req); err != nil {
 		return core.Page{}, err
 	}
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return core.Page{}, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var p core.Page
 	after := bytes.Clone(req.After)
 	for more := true; more && len(p.Records) <= req.Limit; {

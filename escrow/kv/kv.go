@@ -11,11 +11,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/internal/codec"
+	"github.com/keposs/keposs/escrow/internal/gate"
 	"github.com/keposs/keposs/escrow/internal/rule"
+	"github.com/keposs/keposs/escrow/internal/settings"
 )
 
 // A Pair is a key and its value.
@@ -40,11 +41,10 @@ type Store interface {
 const maxTries = 2 * core.MaxBatch
 
 type backend struct {
-	info   core.BackendInfo
-	open   func(context.Context, core.Config) (Store, error)
-	mu     sync.RWMutex
-	store  Store // nil = not configured
-	closed bool
+	info  core.BackendInfo
+	open  func(context.Context, core.Config) (Store, error)
+	gate  gate.Gate
+	store Store
 }
 
 var (
@@ -64,29 +64,17 @@ func (b *backend) Describe(context.Context) (core.BackendInfo, error) { return b
 // Configure implements core.Backend.
 func (b *backend) Configure(ctx context.Context, c core.Config) error {
 	const op = "escrow/kv: configure"
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch {
-	case b.closed:
-		return core.Errorf(core.Closed, op, "the store is closed")
-	case b.store != nil:
-		return core.Errorf(core.State, op, "already configured")
-	}
-	known := map[string]bool{}
-	for _, f := range b.info.Schema {
-		known[f.Name] = true
-	}
-	for name := range c.Values {
-		if !known[name] {
-			return core.Errorf(core.Invalid, op, "unknown setting %q", name)
+	return b.gate.Open(op, func() error {
+		if err := settings.Read(op, b.info.Schema, c).Err(); err != nil {
+			return err
 		}
-	}
-	s, err := b.open(ctx, c)
-	if err != nil {
-		return coded(op, err, core.Unavailable)
-	}
-	b.store = s
-	return nil
+		s, err := b.open(ctx, c)
+		if err != nil {
+			return coded(op, err, core.Unavailable)
+		}
+		b.store = s
+		return nil
+	})
 }
 
 // coded passes a *core.Error on and wraps what is none, without its text: an
@@ -99,33 +87,16 @@ func coded(op string, err error, code core.Code) error {
 	return core.Errorf(code, op, "the store failed")
 }
 
-func (b *backend) begin(ctx context.Context, op string) error {
-	b.mu.RLock()
-	var err error
-	switch {
-	case b.closed:
-		err = core.Errorf(core.Closed, op, "the store is closed")
-	case b.store == nil:
-		err = core.Errorf(core.State, op, "not configured")
-	case ctx.Err() != nil:
-		err = core.Errorf(core.Unavailable, op, "not started: %w", ctx.Err())
-	}
-	if err != nil {
-		b.mu.RUnlock()
-	}
-	return err
-}
-
 // GetMany implements core.Backend.
 func (b *backend) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) ([]core.Record, error) {
 	const op = "escrow/kv: get"
 	if err := rule.CheckKeys(op, keys); err != nil {
 		return nil, err
 	}
-	if err := b.begin(ctx, op); err != nil {
+	if err := b.gate.Enter(ctx, op); err != nil {
 		return nil, err
 	}
-	defer b.mu.RUnlock()
+	defer b.gate.Leave()
 	out := make([]core.Record, len(keys))
 	for i, k := range keys {
 		out[i].Key = bytes.Clone(k)
@@ -156,10 +127,10 @@ func (b *backend) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Re
 	if err := rule.CheckBatch(op, len(ms)); err != nil {
 		return nil, err
 	}
-	if err := b.begin(ctx, op); err != nil {
+	if err := b.gate.Enter(ctx, op); err != nil {
 		return nil, err
 	}
-	defer b.mu.RUnlock()
+	defer b.gate.Leave()
 	out := make([]core.Result, len(ms))
 	for i, m := range ms {
 		if err := rule.Check(m); err != nil {
@@ -218,17 +189,10 @@ func (b *backend) state(ctx context.Context, op string, k core.Key) (v []byte, m
 
 // Close implements core.Backend. It waits for calls under way.
 func (b *backend) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
+	return b.gate.Close(func() error {
+		if err := b.store.Close(); err != nil {
+			return coded("escrow/kv: close", err, core.Unavailable)
+		}
 		return nil
-	}
-	b.closed = true
-	if b.store == nil {
-		return nil
-	}
-	if err := b.store.Close(); err != nil {
-		return coded("escrow/kv: close", err, core.Unavailable)
-	}
-	return nil
+	})
 }

@@ -15,10 +15,10 @@ func (b *backend) Scan(ctx context.Context, req core.ScanRequest) (core.Page, er
 	if err := rule.CheckScan(op, req); err != nil {
 		return core.Page{}, err
 	}
-	if err := b.begin(ctx, op); err != nil {
+	if err := b.gate.Enter(ctx, op); err != nil {
 		return core.Page{}, err
 	}
-	defer b.mu.RUnlock()
+	defer b.gate.Leave()
 	var p core.Page
 	after := bytes.Clone(req.After)
 	for len(p.Records) <= req.Limit {
@@ -70,10 +70,10 @@ func (b *backend) Import(ctx context.Context, recs []core.Record, deleted []bool
 	if err := rule.CheckImport(recs, deleted); err != nil {
 		return err
 	}
-	if err := b.begin(ctx, op); err != nil {
+	if err := b.gate.Enter(ctx, op); err != nil {
 		return err
 	}
-	defer b.mu.RUnlock()
+	defer b.gate.Leave()
 	for i, r := range recs {
 		m := codec.Meta{Version: r.Version, Deleted: deleted != nil && deleted[i], ReqID: r.ReqID, Hot: r.Hot}
 		if !m.Deleted {

@@ -29,10 +29,10 @@ func (s *Store) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 	if err := rule.CheckBatch(commitOp, len(ms)); err != nil {
 		return nil, err
 	}
-	if err := s.begin(ctx, commitOp); err != nil {
+	if err := s.gate.Enter(ctx, commitOp); err != nil {
 		return nil, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	out := make([]core.Result, len(ms))
 	var pending []int
 	for i, m := range ms {
@@ -226,10 +226,10 @@ func decide(ctx context.Context, conn *pgxpool.Conn, ms []core.Mutation, missed 
 // RaiseFence implements core.Fencer. It waits for fenced commits under way.
 func (s *Store) RaiseFence(ctx context.Context, fence uint64) error {
 	const op = "escrow/postgres: fence"
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	return s.with(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var tag pgconn.CommandTag
 		err := durably(conn, func() (err error) { tag, err = conn.Exec(ctx, raiseFenceSQL, shifted(fence)); return err })

@@ -32,10 +32,10 @@ func (s *Store) Import(ctx context.Context, recs []core.Record, deleted []bool) 
 	if err := rule.CheckImport(recs, deleted); err != nil {
 		return err
 	}
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	if len(recs) == 0 {
 		return nil
 	}

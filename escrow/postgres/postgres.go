@@ -16,22 +16,20 @@ import (
 	"context"
 	"embed"
 	"io/fs"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/tern/v2/migrate"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/internal/gate"
 )
 
 // A Store is a schema of a PostgreSQL database. Make it with New.
 type Store struct {
-	mu     sync.RWMutex // held for reading by every call, for writing by Configure and Close
-	set    config
-	pool   *pgxpool.Pool
-	opened bool
-	closed bool
+	gate gate.Gate
+	set  config
+	pool *pgxpool.Pool
 }
 
 var (
@@ -51,14 +49,10 @@ func (s *Store) Describe(context.Context) (core.BackendInfo, error) {
 // Configure implements core.Backend. It brings the tables up to date.
 func (s *Store) Configure(ctx context.Context, c core.Config) error {
 	const op = "escrow/postgres: configure"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return core.Errorf(core.Closed, op, "the store is closed")
-	}
-	if s.opened {
-		return core.Errorf(core.State, op, "already configured")
-	}
+	return s.gate.Open(op, func() error { return s.open(ctx, op, c) })
+}
+
+func (s *Store) open(ctx context.Context, op string, c core.Config) error {
 	set, err := readConfig(op, c)
 	if err != nil {
 		return err
@@ -69,7 +63,7 @@ func (s *Store) Configure(ctx context.Context, c core.Config) error {
 	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), set.pool); err != nil {
 		return readError(op, err)
 	}
-	s.set, s.opened = set, true
+	s.set = set
 	return nil
 }
 
@@ -129,24 +123,6 @@ func prepare(ctx context.Context, op string, set config) error {
 	return nil
 }
 
-// begin holds the store open for one call; the caller unlocks s.mu for reading.
-func (s *Store) begin(ctx context.Context, op string) error {
-	s.mu.RLock()
-	var err error
-	switch {
-	case s.closed:
-		err = core.Errorf(core.Closed, op, "the store is closed")
-	case !s.opened:
-		err = core.Errorf(core.State, op, "not configured")
-	case ctx.Err() != nil:
-		err = core.Errorf(core.Unavailable, op, "not started: %w", ctx.Err())
-	}
-	if err != nil {
-		s.mu.RUnlock()
-	}
-	return err
-}
-
 // with runs f on a connection. A wait for one longer than acquire_timeout is
 // Unavailable; f's context ends after query_timeout.
 func (s *Store) with(ctx context.Context, op string, f func(context.Context, *pgxpool.Conn) error) error {
@@ -165,10 +141,10 @@ func (s *Store) with(ctx context.Context, op string, f func(context.Context, *pg
 // Health implements core.Healther: the server answers.
 func (s *Store) Health(ctx context.Context) error {
 	const op = "escrow/postgres: health"
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	return s.with(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
 		if err := conn.Ping(ctx); err != nil {
 			return readError(op, err)
@@ -179,11 +155,8 @@ func (s *Store) Health(ctx context.Context) error {
 
 // Close implements core.Backend. It waits for calls under way.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.opened && !s.closed {
+	return s.gate.Close(func() error {
 		s.pool.Close()
-	}
-	s.closed = true
-	return nil
+		return nil
+	})
 }

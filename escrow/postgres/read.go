@@ -17,10 +17,10 @@ func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) (
 	if err := rule.CheckKeys(op, keys); err != nil {
 		return nil, err
 	}
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return nil, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	sql, list := getSQL, make([][]byte, len(keys))
 	if o.HotOnly {
 		sql = getHotSQL
@@ -51,10 +51,10 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 	if err := rule.CheckScan(op, req); err != nil {
 		return core.Page{}, err
 	}
-	if err := s.begin(ctx, op); err != nil {
+	if err := s.gate.Enter(ctx, op); err != nil {
 		return core.Page{}, err
 	}
-	defer s.mu.RUnlock()
+	defer s.gate.Leave()
 	var p core.Page
 	args := []any{append([]byte{}, req.After...), req.Tombs, req.Hot, req.Blob, req.Limit + 1}
 	err := s.query(ctx, op, scanSQL, args, func(row pgx.Rows) error {
