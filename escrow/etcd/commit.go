@@ -34,13 +34,7 @@ func (s *Store) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 		return nil, err
 	}
 	defer s.gate.Leave()
-	out := make([]core.Result, len(ms))
-	var pending []int
-	for i, m := range ms {
-		if out[i].Err = rule.Check(m); out[i].Err == nil {
-			pending = append(pending, i)
-		}
-	}
+	out, pending := rule.Sound(ms)
 	for len(pending) > 0 {
 		var later []int
 		var part []*attempt

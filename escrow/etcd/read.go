@@ -154,14 +154,7 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 			p.Records, p.Deleted = append(p.Records, rec), append(p.Deleted, m.Deleted)
 		}
 	}
-	if n := req.Limit; len(p.Records) > n {
-		p.Records, p.Deleted = p.Records[:n], p.Deleted[:n]
-		p.Next = bytes.Clone(p.Records[n-1].Key)
-	}
-	if !req.Tombs {
-		p.Deleted = nil
-	}
-	return p, nil
+	return rule.Page(p, req), nil
 }
 
 // span gets the first n of a kind of part whose keys follow after.

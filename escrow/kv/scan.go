@@ -48,14 +48,7 @@ func (b *backend) Scan(ctx context.Context, req core.ScanRequest) (core.Page, er
 			p.Records, p.Deleted = append(p.Records, r), append(p.Deleted, m.Deleted)
 		}
 	}
-	if n := req.Limit; len(p.Records) > n {
-		p.Records, p.Deleted = p.Records[:n], p.Deleted[:n]
-		p.Next = bytes.Clone(p.Records[n-1].Key)
-	}
-	if !req.Tombs {
-		p.Deleted = nil
-	}
-	return p, nil
+	return rule.Page(p, req), nil
 }
 
 // Export implements core.Exporter.

@@ -69,14 +69,7 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 	if err != nil {
 		return core.Page{}, err
 	}
-	if n := req.Limit; len(p.Records) > n {
-		p.Records, p.Deleted = p.Records[:n], p.Deleted[:n]
-		p.Next = bytes.Clone(p.Records[n-1].Key)
-	}
-	if !req.Tombs {
-		p.Deleted = nil
-	}
-	return p, nil
+	return rule.Page(p, req), nil
 }
 
 // query runs one reading statement and gives every row to f.

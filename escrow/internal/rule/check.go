@@ -67,6 +67,18 @@ func Check(m core.Mutation) error {
 	return nil
 }
 
+// Sound refuses the mutations that break a bound, each by its result, and
+// returns the places of the others.
+func Sound(ms []core.Mutation) (out []core.Result, rest []int) {
+	out = make([]core.Result, len(ms))
+	for i, m := range ms {
+		if out[i].Err = Check(m); out[i].Err == nil {
+			rest = append(rest, i)
+		}
+	}
+	return out, rest
+}
+
 // CheckScan refuses a page request out of bounds.
 func CheckScan(op string, req core.ScanRequest) error {
 	if req.Limit < 1 || req.Limit > MaxPage {
