@@ -33,13 +33,7 @@ func (s *Store) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 		return nil, err
 	}
 	defer s.gate.Leave()
-	out := make([]core.Result, len(ms))
-	var pending []int
-	for i, m := range ms {
-		if out[i].Err = rule.Check(m); out[i].Err == nil {
-			pending = append(pending, i)
-		}
-	}
+	out, pending := rule.Sound(ms)
 	var failed error
 	for range maxWaves {
 		if len(pending) == 0 {
@@ -82,16 +76,7 @@ func (s *Store) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 func (s *Store) wave(ctx context.Context, ms []core.Mutation, wave []int, out []core.Result, done map[int]bool) error {
 	return s.with(ctx, commitOp, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var versions map[int]core.Version
-		var err error
-		for n := range maxRetries {
-			if versions, err = write(ctx, conn, ms, wave); !serialization(err) {
-				break
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Duration(rand.Int64N(int64(time.Millisecond) << n))):
-			}
-		}
+		err := again(ctx, func() (err error) { versions, err = write(ctx, conn, ms, wave); return err })
 		if err != nil {
 			return writeError(commitOp, err)
 		}
@@ -108,6 +93,20 @@ func (s *Store) wave(ctx context.Context, ms []core.Mutation, wave []int, out []
 		}
 		return decide(ctx, conn, ms, missed, out, done)
 	})
+}
+
+// again runs a transaction until the server does not ask to run it again.
+func again(ctx context.Context, run func() error) (err error) {
+	for n := range maxRetries {
+		if err = run(); !serialization(err) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(rand.Int64N(int64(time.Millisecond) << n))):
+		}
+	}
+	return err
 }
 
 // write runs the statements of a wave in one round trip and transaction and

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"math/rand/v2"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,21 +38,14 @@ func (s *Store) Import(ctx context.Context, recs []core.Record, deleted []bool) 
 		return nil
 	}
 	return s.with(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
-		var err error
-		for n := range maxRetries {
+		err := again(ctx, func() error {
 			var b pgx.Batch
 			for i, r := range recs {
 				b.Queue(importSQL, []byte(r.Key), int64(r.Version), deleted != nil && deleted[i], [16]byte(r.ReqID),
 					append([]byte{}, r.Hot...), append([]byte{}, r.Blob...))
 			}
-			if err = conn.SendBatch(ctx, &b).Close(); !serialization(err) {
-				break
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Duration(rand.Int64N(int64(time.Millisecond) << n))):
-			}
-		}
+			return durably(conn, func() error { return conn.SendBatch(ctx, &b).Close() })
+		})
 		if err != nil {
 			return writeError(op, err)
 		}

@@ -57,20 +57,28 @@ func TestCancelledWaitIsIndeterminate(t *testing.T) {
 			t.Fatalf("the wait timed out: %v, want indeterminate", err)
 		}
 	}
-	heard := make(chan error)
-	go func() { _, err := commit(context.WithoutCancel(t.Context()), slow, create(3)); heard <- err }()
-	for range 100 {
-		n, err := c.Exec(t.Context(), 0, "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'")
-		if err != nil {
-			t.Fatal(err)
+	for what, call := range map[string]func() error{
+		"commit": func() error { _, err := commit(context.WithoutCancel(t.Context()), slow, create(3)); return err },
+		"import": func() error {
+			r := core.Record{Key: core.Key("imported"), Version: 7, Hot: []byte("h"), Blob: []byte("b")}
+			return slow.(core.Exporter).Import(context.WithoutCancel(t.Context()), []core.Record{r}, nil)
+		},
+	} {
+		heard := make(chan error)
+		go func() { heard <- call() }()
+		for range 100 {
+			n, err := c.Exec(t.Context(), 0, "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n != "0" {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
 		}
-		if n != "0" {
-			break
+		if err := <-heard; core.CodeOf(err) != core.Indeterminate {
+			t.Fatalf("the wait of the %s was cancelled: %v, want indeterminate", what, err)
 		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	if err := <-heard; core.CodeOf(err) != core.Indeterminate {
-		t.Fatalf("the wait was cancelled: %v, want indeterminate", err)
 	}
 	if err := c.Run(t.Context(), 1); err != nil {
 		t.Fatal(err)
