@@ -3,13 +3,11 @@ package etcd_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/escrow/escrowtest"
 	"github.com/keposs/keposs/internal/testenv"
 )
 
@@ -62,59 +60,25 @@ func TestLeaderKill(t *testing.T) {
 	cfg := place(c)
 	cfg.Values["request_timeout"] = "2s"
 	b := open(t, cfg)
-	const clients = 8
-	var acks [clients]atomic.Uint64
-	var done atomic.Bool
-	errs := make([]error, clients)
-	var wg sync.WaitGroup
-	for i := range clients {
-		wg.Go(func() { errs[i] = count(t.Context(), b, i, &acks[i], &done) })
-	}
-	for range 2 {
-		time.Sleep(time.Second)
-		lead, err := c.Leader(t.Context())
-		if err != nil {
-			t.Fatal(err)
+	acks, err := escrowtest.Steps(t.Context(), b, 8, func() error {
+		for range 2 {
+			time.Sleep(time.Second)
+			lead, err := c.Leader(t.Context())
+			if err != nil {
+				return err
+			}
+			c.Kill(lead)
+			time.Sleep(3 * time.Second)
+			if err := errors.Join(c.Run(lead), c.Ready(t.Context(), lead)); err != nil {
+				return err
+			}
 		}
-		c.Kill(lead)
-		time.Sleep(3 * time.Second)
-		if err := errors.Join(c.Run(lead), c.Ready(t.Context(), lead)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	done.Store(true)
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	var total uint64
-	for i := range acks {
-		rs, err := b.GetMany(t.Context(), []core.Key{core.Key(fmt.Sprint("client", i))}, core.ReadOpts{})
-		if err != nil || rs[0].Version != core.Version(acks[i].Load()) {
-			t.Errorf("client %d: version %d (%v), acknowledged %d", i, rs[0].Version, err, acks[i].Load())
-		}
-		total += acks[i].Load()
+	if acks < 80 {
+		t.Errorf("only %d steps acknowledged", acks)
 	}
-	if total < clients*10 {
-		t.Errorf("only %d steps acknowledged", total)
-	}
-}
-
-// count steps a record's version up; a step without an answer is repeated as it was.
-func count(ctx context.Context, b core.Backend, i int, acks *atomic.Uint64, done *atomic.Bool) error {
-	for v := core.Version(0); !done.Load(); v++ {
-		m := core.Mutation{Key: core.Key(fmt.Sprint("client", i)), Expect: v, Op: core.OpPut, Hot: []byte(fmt.Sprint(v)), ReqID: core.ReqID{byte(i), byte(v), byte(v >> 8), 1}}
-		for end := time.Now().Add(30 * time.Second); ; {
-			got, err := commit(ctx, b, m)
-			if err == nil && got == v+1 {
-				acks.Store(uint64(got))
-				break
-			}
-			if code := core.CodeOf(err); err == nil || code != core.Unavailable && code != core.Indeterminate || time.Now().After(end) {
-				return fmt.Errorf("client %d at version %d: made %d, %w", i, v, got, err)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-	}
-	return nil
 }

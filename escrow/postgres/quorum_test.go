@@ -3,14 +3,13 @@ package postgres_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/escrow/escrowtest"
 	"github.com/keposs/keposs/escrow/postgres"
 	"github.com/keposs/keposs/escrow/postgres/internal/pgtest"
 	"github.com/keposs/keposs/internal/testenv"
@@ -96,62 +95,28 @@ func TestPrimaryKill(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	c := pgtest.Cluster(t, 2)
 	b := open(t, c.DSN(), "5s")
-	const clients = 8
-	var acks [clients]atomic.Uint64
-	var done atomic.Bool
-	errs := make([]error, clients)
-	var wg sync.WaitGroup
-	for i := range clients {
-		wg.Go(func() { errs[i] = count(t.Context(), b, i, &acks[i], &done) })
-	}
-	for range 2 {
-		time.Sleep(time.Second)
-		killed, err := c.Failover(t.Context())
-		if err == nil {
+	acks, err := escrowtest.Steps(t.Context(), b, 8, func() error {
+		for range 2 {
 			time.Sleep(time.Second)
-			err = c.Rejoin(t.Context(), killed)
+			killed, err := c.Failover(t.Context())
+			if err == nil {
+				time.Sleep(time.Second)
+				err = c.Rejoin(t.Context(), killed)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	time.Sleep(time.Second)
-	done.Store(true)
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+		time.Sleep(time.Second)
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	var total uint64
-	for i := range acks {
-		rs, err := b.GetMany(t.Context(), []core.Key{core.Key(fmt.Sprint("client", i))}, core.ReadOpts{})
-		if err != nil || rs[0].Version != core.Version(acks[i].Load()) {
-			t.Errorf("client %d: version %d (%v), acknowledged %d", i, rs[0].Version, err, acks[i].Load())
-		}
-		total += acks[i].Load()
+	if acks < 80 {
+		t.Errorf("only %d steps acknowledged", acks)
 	}
-	if total < clients*10 {
-		t.Errorf("only %d steps acknowledged", total)
-	}
-	t.Logf("%d acknowledged, 2 failovers", total)
-}
-
-// count steps a record's version up; a step without an answer is repeated as it was.
-func count(ctx context.Context, b core.Backend, i int, acks *atomic.Uint64, done *atomic.Bool) error {
-	for v := core.Version(0); !done.Load(); v++ {
-		m := core.Mutation{Key: core.Key(fmt.Sprint("client", i)), Expect: v, Op: core.OpPut, Hot: []byte(fmt.Sprint(v)), ReqID: core.ReqID{byte(i), byte(v), byte(v >> 8), 1}}
-		for end := time.Now().Add(30 * time.Second); ; {
-			got, err := commit(ctx, b, m)
-			if err == nil && got == v+1 {
-				acks.Store(uint64(got))
-				break
-			}
-			if code := core.CodeOf(err); err == nil || code != core.Unavailable && code != core.Indeterminate || time.Now().After(end) {
-				return fmt.Errorf("client %d at version %d: made %d, %w", i, v, got, err)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-	}
-	return nil
+	t.Logf("%d acknowledged, 2 failovers", acks)
 }
 
 // Two that lock the same records in opposite order: PostgreSQL aborts one, the
