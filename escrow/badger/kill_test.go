@@ -3,7 +3,6 @@ package badger_test
 import (
 	"context"
 	"maps"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/keposs/keposs/core/sscc/sscctest"
 	"github.com/keposs/keposs/escrow/badger"
 	"github.com/keposs/keposs/escrow/internal/powercut"
-	"github.com/keposs/keposs/internal/testenv"
 )
 
 // in opens the store of a folder, with small files.
@@ -26,31 +24,15 @@ func in(t *testing.T, dir string) core.Backend {
 	return b
 }
 
-// rounds is how often processes and disks are ended.
-func rounds() int {
-	if testenv.Level() == 0 {
-		return 3
-	}
-	return 100
-}
-
 // kill -9 of SS-CC at random instants: no answer runs ahead of the count.
 // req: K-7.2-D3, X-13
 func TestKilledAtRandom(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: rounds(), Open: in})
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(), Open: in})
 }
 
 // The power of the disk is cut at random instants: the same.
 // req: K-7.2-D3
 func TestPowerCut(t *testing.T) {
-	k := sscctest.Killing{Rounds: rounds() / 3, Open: in}
-	if os.Getenv("KEPOSS_TEST_GUESSER") == "" { // the process itself finds its disk mounted
-		d := powercut.New(t, 512)
-		k.Place = func(t *testing.T) (string, func(), func()) {
-			dir := d.Folder()
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			return dir, d.Cut, d.Back
-		}
-	}
-	sscctest.KilledAtRandom(t, k)
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds() / 3, Open: in,
+		Machine: func(t *testing.T) sscctest.Place { return powercut.New(t, 512).Place }})
 }

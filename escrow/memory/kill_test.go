@@ -2,7 +2,6 @@ package memory_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/keposs/keposs/core/sscc/sscctest"
 	"github.com/keposs/keposs/escrow/internal/powercut"
 	"github.com/keposs/keposs/escrow/memory"
-	"github.com/keposs/keposs/internal/testenv"
 )
 
 // in opens the log of a folder.
@@ -24,27 +22,15 @@ func in(t *testing.T, dir string) core.Backend {
 	return b
 }
 
-// rounds is how often processes and disks are ended.
-func rounds() int {
-	if testenv.Level() == 0 {
-		return 3
-	}
-	return 100
-}
-
 // kill -9 of SS-CC at random instants: no answer runs ahead of the count.
 // req: K-7.2-D3, X-13
 func TestKilledAtRandom(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: rounds(), Open: in})
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(), Open: in})
 }
 
 // The power of the disk is cut at random instants: the same.
 // req: K-7.2-D3
 func TestPowerCut(t *testing.T) {
-	k := sscctest.Killing{Rounds: rounds() / 3, Open: in}
-	if os.Getenv("KEPOSS_TEST_GUESSER") == "" { // the process itself finds its disk mounted
-		d := powercut.New(t, 64)
-		k.Place = func(*testing.T) (string, func(), func()) { return d.Folder(), d.Cut, d.Back }
-	}
-	sscctest.KilledAtRandom(t, k)
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds() / 3, Open: in,
+		Machine: func(t *testing.T) sscctest.Place { return powercut.New(t, 64).Place }})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sscc"
+	"github.com/keposs/keposs/internal/testenv"
 )
 
 // The environment of a process that is going to be killed.
@@ -32,9 +33,22 @@ type Killing struct {
 	Rounds int
 	// Open opens the backend in dir and closes it by t's cleanup.
 	Open func(t *testing.T, dir string) core.Backend
-	// Place gives an empty folder and what ends the machine under it in place of
-	// a kill -9 (nil: nothing), and what brings the folder back.
-	Place func(t *testing.T) (dir string, cut, back func())
+	// Machine, where the machine under the process is ended as well, is called
+	// once, by the process that lives on; nil = a kill -9 alone.
+	Machine func(t *testing.T) Place
+}
+
+// A Place gives an empty folder, what ends the machine under it, and what brings
+// the folder back.
+type Place func(t *testing.T) (dir string, cut, back func())
+
+// Rounds is how often backends are ended: enough to see that it works at level
+// 0, a hundred times from level 1 on.
+func Rounds() int {
+	if testenv.Level() == 0 {
+		return 3
+	}
+	return 100
 }
 
 // KilledAtRandom runs SS-CC over the backend in a process of its own, where
@@ -49,15 +63,16 @@ func KilledAtRandom(t *testing.T, k Killing) {
 		guesser(t, k.Open(t, dir), os.Getenv(envAnswerFirst) != "")
 		return
 	}
-	if k.Place == nil {
-		k.Place = func(t *testing.T) (string, func(), func()) { return t.TempDir(), func() {}, func() {} }
+	place := func(t *testing.T) (string, func(), func()) { return t.TempDir(), func() {}, func() {} }
+	if k.Machine != nil {
+		place = k.Machine(t)
 	}
 	self := t.Name()
 	t.Run("counts first", func(t *testing.T) {
 		answers := 0
 		for i := range k.Rounds {
 			t.Run(fmt.Sprint(i+1), func(t *testing.T) {
-				n, wrong := k.life(t, self, false)
+				n, wrong := k.life(t, place, self, false)
 				answers += n
 				if wrong != "" {
 					t.Error(wrong)
@@ -69,7 +84,7 @@ func KilledAtRandom(t *testing.T, k Killing) {
 	t.Run("answers first is caught", func(t *testing.T) {
 		for i := range max(k.Rounds, 20) {
 			var wrong string
-			t.Run(fmt.Sprint(i+1), func(t *testing.T) { _, wrong = k.life(t, self, true) })
+			t.Run(fmt.Sprint(i+1), func(t *testing.T) { _, wrong = k.life(t, place, self, true) })
 			if wrong != "" {
 				t.Logf("at end %d: %s", i+1, wrong)
 				return
@@ -80,8 +95,8 @@ func KilledAtRandom(t *testing.T, k Killing) {
 }
 
 // life is one process from start to end. wrong tells what I1 says against it.
-func (k Killing) life(t *testing.T, self string, mutant bool) (answers int, wrong string) {
-	dir, cut, back := k.Place(t)
+func (k Killing) life(t *testing.T, place Place, self string, mutant bool) (answers int, wrong string) {
+	dir, cut, back := place(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^"+self+"$", "-test.count=1")
 	cmd.Env = append(os.Environ(), envGuesser+"="+dir)
 	if mutant {

@@ -70,6 +70,14 @@ func (d *Disk) Folder() string {
 	return dir
 }
 
+// Place is a folder with what ends the disk under it and what brings it back;
+// t's end removes the folder.
+func (d *Disk) Place(t *testing.T) (dir string, cut, back func()) {
+	dir = d.Folder()
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir, d.Cut, d.Back
+}
+
 // Cut ends every write from this instant on; what was not synced is lost.
 func (d *Disk) Cut() {
 	f, err := os.Open(d.dir)

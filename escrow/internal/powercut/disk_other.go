@@ -16,6 +16,9 @@ func New(t testing.TB, _ int64) *Disk {
 // Folder is never reached.
 func (*Disk) Folder() string { return "" }
 
+// Place is never reached.
+func (*Disk) Place(*testing.T) (dir string, cut, back func()) { return "", nil, nil }
+
 // Cut is never reached.
 func (*Disk) Cut() {}
 
