@@ -234,13 +234,10 @@ func (p *pass) merge(ctx context.Context, src, dst core.Page) error {
 		return nil
 	}
 	p.copied += uint64(len(recs))
-	if err := bring(ctx, p.to, recs, gone); err != nil {
-		return err
+	if p.phase != "verify" { // the pass that verifies reads all of them
+		return bring(ctx, p.to, recs, gone)
 	}
-	if p.phase != "verify" {
-		return nil
-	}
-	return check(ctx, p.to, recs, gone)
+	return place(ctx, p.to, recs, gone)
 }
 
 // one copies a single live record and reads it back.
@@ -264,10 +261,7 @@ func (p *pass) one(ctx context.Context, key core.Key) (copied uint64, err error)
 	case d.Version == s.Version:
 		return 0, nil
 	}
-	if err := bring(ctx, p.to, src, []bool{false}); err != nil {
-		return 0, err
-	}
-	return 1, check(ctx, p.to, src, []bool{false})
+	return 1, place(ctx, p.to, src, []bool{false})
 }
 
 // bring imports records; what is Indeterminate is imported again, which changes
@@ -279,6 +273,14 @@ func bring(ctx context.Context, to Store, recs []core.Record, gone []bool) (err 
 		}
 	}
 	return err
+}
+
+// place imports records and makes sure that they are there.
+func place(ctx context.Context, to Store, recs []core.Record, gone []bool) error {
+	if err := bring(ctx, to, recs, gone); err != nil {
+		return err
+	}
+	return check(ctx, to, recs, gone)
 }
 
 // check reads records back and compares them.

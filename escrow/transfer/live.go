@@ -171,14 +171,18 @@ func (l *Live) Move(ctx context.Context, to Store, o Options, announce func() er
 	}
 	o.Step.At("migrate.copied")
 	copied := p.copied
-	for copied += l.late(ctx, from, to, o, &err); err == nil && l.dirty() > fewLeft; r.Rounds++ {
+	for ; ; r.Rounds++ {
+		n, err := l.late(ctx, from, to, o)
+		copied += n
+		if err != nil {
+			return r, err
+		}
+		if l.dirty() <= fewLeft {
+			break
+		}
 		if r.Rounds == maxRounds {
 			return r, core.Errorf(core.Throttled, op, "more is written than can be copied: try again when less goes on")
 		}
-		copied += l.late(ctx, from, to, o, &err)
-	}
-	if err != nil {
-		return r, err
 	}
 	p = pass{from: from, to: to, o: o, phase: "verify", digest: true, moving: l.isDirty}
 	if err := p.run(ctx); err != nil {
@@ -186,11 +190,11 @@ func (l *Live) Move(ctx context.Context, to Store, o Options, announce func() er
 	}
 	copied += p.copied
 	for n := 0; ; n++ {
-		var late uint64
-		if late = l.late(ctx, from, to, o, &err); err != nil {
+		late, err := l.late(ctx, from, to, o)
+		copied += late
+		if err != nil {
 			return r, err
 		}
-		copied += late
 		if o.Progress != nil {
 			o.Progress(Progress{Phase: "switch", Records: p.seen, Copied: copied})
 		}
@@ -218,7 +222,7 @@ func (l *Live) change(ctx context.Context, from, to Store, o Options, announce f
 		held = time.Since(begun)
 		l.mu.Unlock()
 	}()
-	if late = l.late(ctx, from, to, o, &err); err != nil {
+	if late, err = l.late(ctx, from, to, o); err != nil {
 		return late, 0, err
 	}
 	if o.Last != nil {
@@ -256,13 +260,13 @@ func (l *Live) isDirty(k core.Key) bool {
 
 // late copies what was written since the last look, but for Last, and reads it
 // back. What could not be copied is noted again.
-func (l *Live) late(ctx context.Context, from, to Store, o Options, err *error) (copied uint64) {
+func (l *Live) late(ctx context.Context, from, to Store, o Options) (copied uint64, err error) {
 	l.dirt.Lock()
 	todo := l.noted
 	l.noted = make(map[string]core.Version, len(todo))
 	l.dirt.Unlock()
 	defer func() {
-		if *err == nil {
+		if err == nil {
 			return
 		}
 		l.dirt.Lock()
@@ -280,9 +284,9 @@ func (l *Live) late(ctx context.Context, from, to Store, o Options, err *error) 
 	}
 	for len(keys) > 0 {
 		n := min(len(keys), pageSize)
-		var recs []core.Record
-		if recs, *err = from.GetMany(ctx, keys[:n], core.ReadOpts{}); *err != nil {
-			return copied
+		recs, err := from.GetMany(ctx, keys[:n], core.ReadOpts{})
+		if err != nil {
+			return copied, err
 		}
 		var out []core.Record
 		var gone []bool
@@ -295,14 +299,11 @@ func (l *Live) late(ctx context.Context, from, to Store, o Options, err *error) 
 				out, gone = append(out, core.Record{Key: r.Key, Version: v}), append(gone, true)
 			}
 		}
-		if *err = bring(ctx, to, out, gone); *err == nil {
-			*err = check(ctx, to, out, gone)
-		}
-		if *err != nil {
-			return copied
+		if err := place(ctx, to, out, gone); err != nil {
+			return copied, err
 		}
 		copied += uint64(len(out))
 		keys = keys[n:]
 	}
-	return copied
+	return copied, nil
 }

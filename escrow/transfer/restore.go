@@ -50,10 +50,7 @@ func Restore(ctx context.Context, to Store, open func() (io.ReadCloser, error), 
 		return r, core.Errorf(core.State, op, "the snapshot holds no SS-CC")
 	}
 	if have[1].Version == 0 {
-		if err := bring(ctx, to, []core.Record{o.Mark}, []bool{false}); err != nil {
-			return r, err
-		}
-		if err := check(ctx, to, []core.Record{o.Mark}, []bool{false}); err != nil {
+		if err := place(ctx, to, []core.Record{o.Mark}, []bool{false}); err != nil {
 			return r, err
 		}
 	}
@@ -63,10 +60,7 @@ func Restore(ctx context.Context, to Store, open func() (io.ReadCloser, error), 
 		recs, gone = without(recs, gone, o.Last, o.Mark.Key)
 		for len(recs) > 0 {
 			n := min(len(recs), pageSize)
-			if err := bring(ctx, to, recs[:n], gone[:n]); err != nil {
-				return err
-			}
-			if err := check(ctx, to, recs[:n], gone[:n]); err != nil {
+			if err := place(ctx, to, recs[:n], gone[:n]); err != nil {
 				return err
 			}
 			recs, gone = recs[n:], gone[n:]
@@ -85,10 +79,7 @@ func Restore(ctx context.Context, to Store, open func() (io.ReadCloser, error), 
 	if err := dropMark(ctx, to); err != nil {
 		return r, err
 	}
-	if err := bring(ctx, to, last, []bool{false}); err != nil {
-		return r, err
-	}
-	return r, check(ctx, to, last, []bool{false})
+	return r, place(ctx, to, last, []bool{false})
 }
 
 func readAll(open func() (io.ReadCloser, error), fn func([]core.Record, []bool) error) (SnapshotReport, error) {
