@@ -97,12 +97,7 @@ def _abort(context, op, e):
 
 
 def unary(op, request, do):
-    def call(req, context):
-        try:
-            return do(req)
-        except Exception as e:
-            _abort(context, op, e)
-    return grpc.unary_unary_rpc_method_handler(call, request.FromString, lambda m: m.SerializeToString())
+    return _watched(op, request, lambda req, waits: do(req))
 
 
 def _watched(op, request, do):

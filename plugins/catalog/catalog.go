@@ -71,21 +71,30 @@ func measure(root, rel string) (File, error) {
 	return File{Path: rel, SM3: digest, Size: n}, nil
 }
 
-// Verify measures every file of the manifest under root. Integrity names the
-// first that differs; core entries are skipped, their file is the program's.
+// Verify measures every file of the plugin under root. Integrity names the
+// first that differs.
+func (p Plugin) Verify(root string) error {
+	for _, want := range p.Files {
+		got, err := measure(root, want.Path)
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return core.Errorf(core.Integrity, op, "%s of %s %s is not the file that was signed", want.Path, p.Kind, p.Name)
+		}
+	}
+	return nil
+}
+
+// Verify measures every plugin of the manifest under root. Core entries are
+// skipped, their file is the program's.
 func (m *Manifest) Verify(root string) error {
 	for _, p := range m.Plugins {
 		if p.Kind == KindCore {
 			continue
 		}
-		for _, want := range p.Files {
-			got, err := measure(root, want.Path)
-			if err != nil {
-				return err
-			}
-			if got != want {
-				return core.Errorf(core.Integrity, op, "%s of %s %s is not the file that was signed", want.Path, p.Kind, p.Name)
-			}
+		if err := p.Verify(root); err != nil {
+			return err
 		}
 	}
 	return nil

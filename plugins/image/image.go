@@ -92,32 +92,37 @@ func program(m *catalog.Manifest) (catalog.File, error) {
 // Verify measures every file of the image in dir. Integrity names the first
 // that is not what was signed, is missing, or is there and not listed.
 // req: K-8.2-01, K-11-01, K-17.6-L2, G-7.5-01, G-7.5-02
-func Verify(dir string, key sm.PublicKey) (*catalog.Catalog, error) { return verify(dir, key, true) }
-
-// verify leaves the program's file to another test where withCore is false: it is
-// by far the largest.
-func verify(dir string, key sm.PublicKey, withCore bool) (*catalog.Catalog, error) {
+func Verify(dir string, key sm.PublicKey) (*catalog.Catalog, error) {
 	c, err := Open(dir, key)
 	if err != nil {
 		return nil, err
 	}
-	listed := map[string]bool{catalog.ManifestName: true}
 	for _, p := range c.Manifest.Plugins {
-		for _, want := range p.Files {
-			listed[want.Path] = true
-			if p.Kind == catalog.KindCore && !withCore {
-				continue
-			}
-			got, err := catalog.Measure(dir, p.Kind, p.Name, p.Version, want.Path)
-			if err != nil {
-				return nil, core.Errorf(core.Integrity, op, "%s: %w", want.Path, err)
-			}
-			if got.Files[0] != want {
-				return nil, core.Errorf(core.Integrity, op, "%s is not the file that was signed", want.Path)
-			}
+		if p.Kind != catalog.KindCore {
+			continue
+		}
+		if err := p.Verify(dir); err != nil {
+			return nil, core.Errorf(core.Integrity, op, "%w", err)
 		}
 	}
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	if err := verifyRest(dir, c.Manifest); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// verifyRest is Verify but for the program's file, by far the largest.
+func verifyRest(dir string, m *catalog.Manifest) error {
+	if err := m.Verify(dir); err != nil {
+		return core.Errorf(core.Integrity, op, "%w", err)
+	}
+	listed := map[string]bool{catalog.ManifestName: true}
+	for _, p := range m.Plugins {
+		for _, f := range p.Files {
+			listed[f.Path] = true
+		}
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -128,9 +133,9 @@ func verify(dir string, key sm.PublicKey, withCore bool) (*catalog.Catalog, erro
 		return err
 	})
 	if err != nil {
-		return nil, core.Errorf(core.CodeOf(err), op, "%w", err)
+		return core.Errorf(core.CodeOf(err), op, "%w", err)
 	}
-	return c, nil
+	return nil
 }
 
 // folder is where the running program's file lies.
@@ -142,17 +147,23 @@ func folder() (string, error) {
 	return filepath.Dir(strings.TrimSuffix(exe, " (deleted)")), nil
 }
 
+// own reads the manifest of the image this program should lie in.
+func own(key sm.PublicKey) (dir string, c *catalog.Catalog, err error) {
+	if dir, err = folder(); err != nil {
+		return "", nil, err
+	}
+	c, err = Open(dir, key)
+	return dir, c, err
+}
+
 // running is the image this program belongs to, opened once.
 var running = sync.OnceValues(func() (*catalog.Catalog, error) {
 	key, ok, err := Vendor()
 	if err != nil || !ok {
 		return nil, err
 	}
-	dir, err := folder()
-	if err != nil {
-		return nil, err
-	}
-	return Open(dir, key)
+	_, c, err := own(key)
+	return c, err
 })
 
 // Running is the signed image this program belongs to; nil without a stamp.
@@ -186,17 +197,10 @@ func Tests() []Test {
 	if !ok {
 		return nil
 	}
-	open := func() (*catalog.Catalog, error) {
-		dir, err := folder()
-		if err != nil {
-			return nil, err
-		}
-		return Open(dir, key)
-	}
 	return []Test{
-		{"image-manifest", func() error { _, err := open(); return err }},
+		{"image-manifest", func() error { _, _, err := own(key); return err }},
 		{"image-core", func() error {
-			c, err := open()
+			_, c, err := own(key)
 			if err != nil {
 				return err
 			}
@@ -211,11 +215,11 @@ func Tests() []Test {
 			return err
 		}},
 		{"image-files", func() error {
-			dir, err := folder()
-			if err == nil {
-				_, err = verify(dir, key, false)
+			dir, c, err := own(key)
+			if err != nil {
+				return err
 			}
-			return err
+			return verifyRest(dir, c.Manifest)
 		}},
 	}
 }

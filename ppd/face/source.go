@@ -2,7 +2,6 @@ package face
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strconv"
 	"sync"
@@ -24,9 +23,6 @@ const format = 1
 // AnswerTime is how long Recover takes, match or not. The decoder's work does
 // not depend on the query; the rest of the time hides the scheduler.
 const AnswerTime = 25 * time.Millisecond
-
-// captureRetries bounds how often a refused capture is asked for again.
-const captureRetries = 5
 
 // Options sets what Configure would; nil fields are defaults.
 type Options struct {
@@ -172,29 +168,13 @@ func (s *Source) current() settings {
 }
 
 // collect asks for want captures; a refused one is asked for again.
-func collect(ctx context.Context, p core.Prompter, prof *Profile, label string, purpose core.Purpose, want int) (shots []Shot, err error) {
-	defer func() {
-		if err != nil {
-			wipe(shots)
-			shots = nil
-		}
-	}()
-	refusal := ""
-	for tries := 0; len(shots) < want; {
-		s, err := ask.Once(ctx, "face: capture", p, core.Prompt{Kinds: []core.SampleKind{core.SampleFaceEmbedding}, Label: label, Purpose: purpose,
-			Index: len(shots) + 1, Total: want, Text: "Look into the camera", Refusal: refusal, MaxLen: MaxSample}, MaxSample)
-		if err == nil {
-			shots, err = take(prof, s, shots, want)
-		}
-		if err == nil {
-			refusal = ""
-			continue
-		}
-		var e *core.Error
-		if tries++; !errors.As(err, &e) || e.Code != core.CaptureRefused || tries > captureRetries {
-			return shots, err
-		}
-		refusal = e.Msg
+func collect(ctx context.Context, p core.Prompter, prof *Profile, label string, purpose core.Purpose, want int) ([]Shot, error) {
+	q := core.Prompt{Kinds: []core.SampleKind{core.SampleFaceEmbedding}, Label: label, Purpose: purpose, Total: want, MaxLen: MaxSample}
+	shots, err := ask.Captures(ctx, "face: capture", p, q, func(int) string { return "Look into the camera" },
+		func(s core.Sample, shots []Shot) ([]Shot, error) { return take(prof, s, shots, want) })
+	if err != nil {
+		wipe(shots)
+		return nil, err
 	}
 	return shots, nil
 }
@@ -287,7 +267,7 @@ func (s *Source) Capture(ctx context.Context, req core.CaptureRequest, p core.Pr
 			return &capture{c: c, query: query}, nil
 		}
 		wipe(shots)
-		if try == captureRetries {
+		if try == ask.Retries {
 			return nil, core.Errorf(core.CaptureRefused, "face: capture", "the pictures of this attempt do not show one face")
 		}
 	}

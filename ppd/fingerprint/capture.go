@@ -2,7 +2,6 @@ package fingerprint
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -12,9 +11,6 @@ import (
 	"github.com/keposs/keposs/ppd/fuzzy"
 	"github.com/keposs/keposs/ppd/internal/ask"
 )
-
-// captureRetries bounds how often a refused capture is asked for again.
-const captureRetries = 5
 
 // leastMinutiae is what one impression must show to be of use.
 const leastMinutiae = 12
@@ -31,26 +27,11 @@ type asker struct {
 
 // collect asks until all are there; a refused one is asked for again. The views
 // are the caller's to wipe, also with an error.
-func (a asker) collect(ctx context.Context) (views []View, err error) {
+func (a asker) collect(ctx context.Context) ([]View, error) {
 	want := a.fingers * a.captures
-	refusal := ""
-	for tries := 0; len(views) < want; {
-		s, err := ask.Once(ctx, "fingerprint: capture", a.p, core.Prompt{Kinds: []core.SampleKind{core.SampleISOFMR}, Label: a.label, Purpose: a.purpose,
-			Index: len(views) + 1, Total: want, Text: a.text(len(views) / a.captures), Refusal: refusal, MaxLen: MaxRecord}, MaxRecord)
-		if err == nil {
-			views, err = take(s, views, want)
-		}
-		if err == nil {
-			refusal = ""
-			continue
-		}
-		var e *core.Error
-		if tries++; !errors.As(err, &e) || e.Code != core.CaptureRefused || tries > captureRetries {
-			return views, err
-		}
-		refusal = e.Msg
-	}
-	return views, nil
+	q := core.Prompt{Kinds: []core.SampleKind{core.SampleISOFMR}, Label: a.label, Purpose: a.purpose, Total: want, MaxLen: MaxRecord}
+	return ask.Captures(ctx, "fingerprint: capture", a.p, q, func(have int) string { return a.text(have / a.captures) },
+		func(s core.Sample, views []View) ([]View, error) { return take(s, views, want) })
 }
 
 func (a asker) text(finger int) string {

@@ -33,11 +33,10 @@ func FaceProtection(set *FaceSet, p *face.Profile) ProtectionSet {
 // agreeing tells whether the enrolment and the two captures kept for recovery
 // would be taken: a refusal of captures says nothing about templates.
 func agreeing(p *face.Profile, captures [][]float64) bool {
-	open := *p
-	open.NormP10 = 0
+	open := ungated(p)
 	var shots []face.Shot
 	for _, c := range captures {
-		s, err := face.Accept(&open, c, shots)
+		s, err := face.Accept(open, c, shots)
 		if err != nil {
 			return false
 		}
@@ -157,12 +156,11 @@ func AttackFaces(ctx context.Context, set *FaceSet, p *face.Profile, progress fu
 // attackFaces gives two templates a person, from captures apart, and one row of
 // every other identity.
 func attackFaces(set *FaceSet, p *face.Profile) (pairs [][2][]float64, rows [][]float64) {
-	open := *p
-	open.NormP10 = 0
+	open := ungated(p)
 	for _, who := range set.People {
 		var shots []face.Shot
 		for _, c := range who.Captures {
-			if s, err := face.Accept(&open, c, nil); err == nil {
+			if s, err := face.Accept(open, c, nil); err == nil {
 				shots = append(shots, s)
 			}
 		}

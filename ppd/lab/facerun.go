@@ -42,9 +42,7 @@ func (f *faceRun) prepare() {
 			if err != nil {
 				refused++
 				// A gate is not counted on against impostors: theirs enter ungated.
-				open := *f.prof
-				open.NormP10 = 0
-				if s, err = face.Accept(&open, c, nil); err == nil {
+				if s, err = face.Accept(ungated(f.prof), c, nil); err == nil {
 					f.rows = append(f.rows, row{i, s.Z})
 				}
 				continue
@@ -82,6 +80,13 @@ func (f *faceRun) prepare() {
 	if len(f.subjects) > 0 {
 		f.res.FTE = float64(fte) / float64(len(f.subjects))
 	}
+}
+
+// ungated is p but for the gate on the norm: its captures are taken by all else.
+func ungated(p *face.Profile) *face.Profile {
+	open := *p
+	open.NormP10 = 0
+	return &open
 }
 
 // minEnrolCaptures is the least the source enrols with.

@@ -66,9 +66,7 @@ func (f *faceRun) times(ctx context.Context) error {
 		start := time.Now()
 		var shots []face.Shot
 		for _, c := range person.Captures[:f.o.Enrol] {
-			open := *f.prof
-			open.NormP10 = 0
-			s, err := face.Accept(&open, c, nil)
+			s, err := face.Accept(ungated(f.prof), c, nil)
 			if err != nil {
 				return err
 			}

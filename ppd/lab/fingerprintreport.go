@@ -69,25 +69,8 @@ func tradeCurve(r *FingerResult) (string, error) {
 }
 
 func featureHistogram(r *FingerResult) (string, error) {
-	p := plot.New()
-	p.Title.Text = "Enrolled features among the candidates of the best alignment"
-	p.X.Label.Text, p.Y.Label.Text = "features", "density"
-	for i, v := range [][]float64{r.genuine, r.impostor} {
-		if len(v) == 0 {
-			continue
-		}
-		h, err := plotter.NewHist(plotter.Values(v), 36)
-		if err != nil {
-			return "", core.Errorf(core.Internal, "lab: report", "%w", err)
-		}
-		h.Normalize(1)
-		h.FillColor = nil
-		h.LineStyle.Color = []colour{{0x1f, 0x77, 0xb4}, {0xd6, 0x27, 0x28}}[i]
-		p.Add(h)
-		p.Legend.Add([]string{"same finger", "other finger"}[i], h)
-	}
-	p.Legend.Top = true
-	return svg(p)
+	return histogram("Enrolled features among the candidates of the best alignment", "features", 36,
+		[2]string{"same finger", "other finger"}, [2][]float64{r.genuine, r.impostor})
 }
 
 var fingerPage = template.Must(template.New("finger").Funcs(template.FuncMap{

@@ -22,7 +22,8 @@ func WriteFaceReport(path string, r *FaceResult) error {
 	if err != nil {
 		return err
 	}
-	hist, err := histogram(r.Scores)
+	hist, err := histogram("Cosine of template and one capture", "cosine", 60,
+		[2]string{"same person", "other person"}, [2][]float64{r.Scores.Genuine, r.Scores.Impostor})
 	if err != nil {
 		return err
 	}
@@ -82,15 +83,16 @@ func detCurve(r *FaceResult) (string, error) {
 	return svg(p)
 }
 
-func histogram(s *ScoreCurves) (string, error) {
+// histogram lays the densities of genuine and impostor values over each other.
+func histogram(title, x string, bins int, names [2]string, values [2][]float64) (string, error) {
 	p := plot.New()
-	p.Title.Text = "Cosine of template and one capture"
-	p.X.Label.Text, p.Y.Label.Text = "cosine", "density"
-	for i, v := range [][]float64{s.Genuine, s.Impostor} {
+	p.Title.Text = title
+	p.X.Label.Text, p.Y.Label.Text = x, "density"
+	for i, v := range values {
 		if len(v) == 0 {
 			continue
 		}
-		h, err := plotter.NewHist(plotter.Values(v), 60)
+		h, err := plotter.NewHist(plotter.Values(v), bins)
 		if err != nil {
 			return "", core.Errorf(core.Internal, "lab: report", "%w", err)
 		}
@@ -98,7 +100,7 @@ func histogram(s *ScoreCurves) (string, error) {
 		h.FillColor = nil
 		h.LineStyle.Color = []colour{{0x1f, 0x77, 0xb4}, {0xd6, 0x27, 0x28}}[i]
 		p.Add(h)
-		p.Legend.Add([]string{"same person", "other person"}[i], h)
+		p.Legend.Add(names[i], h)
 	}
 	p.Legend.Top = true
 	return svg(p)

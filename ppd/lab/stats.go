@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"sort"
+
+	"github.com/keposs/keposs/internal/poisson"
 )
 
 // A Rate is errors over trials with a 95 % interval from resampling subjects.
@@ -86,31 +88,11 @@ func ruleOfThree(events, trials int) float64 {
 	return float64(max(events, 3)) / float64(trials)
 }
 
-// upperBound is the one-sided 95 % upper bound of a rare event's rate: the
-// Poisson mean under which events or fewer have a chance of 5 %. For no event
-// that is 3 of the trials.
+// upperBound is the one-sided 95 % upper bound of a rare event's rate; 1
+// without trials.
 func upperBound(events, trials int) float64 {
 	if trials == 0 {
 		return 1
 	}
-	low, high := 0.0, 10+3*float64(events)
-	for range 60 {
-		mean := (low + high) / 2
-		if poissonAtMost(events, mean) > 0.05 {
-			low = mean
-		} else {
-			high = mean
-		}
-	}
-	return min(1, high/float64(trials))
-}
-
-// poissonAtMost is the chance of at most k events.
-func poissonAtMost(k int, mean float64) float64 {
-	var sum float64
-	for i := range k + 1 {
-		lg, _ := math.Lgamma(float64(i) + 1)
-		sum += math.Exp(float64(i)*math.Log(mean) - mean - lg)
-	}
-	return sum
+	return min(1, poisson.Upper(events)/float64(trials))
 }

@@ -145,18 +145,15 @@ func (g *amd64) round(j int, s [9]string) [9]string {
 	g.op("LEAL %d(R10)(%s*1), R11", int32(roundConstant(j)), E)
 	g.rotl(7, "R11", "R11")
 	// H += GG + SS1
+	g.op("MOVL %s, R13", F)
+	g.op("XORL %s, R13", G)
 	if j < 16 {
-		g.op("MOVL %s, R13", F)
-		g.op("XORL %s, R13", G)
 		g.op("XORL %s, R13", E)
-		g.op("ADDL R13, %s", H)
 	} else {
-		g.op("MOVL %s, R13", F)
-		g.op("XORL %s, R13", G)
 		g.op("ANDL %s, R13", E)
 		g.op("XORL %s, R13", G)
-		g.op("ADDL R13, %s", H)
 	}
+	g.op("ADDL R13, %s", H)
 	g.op("ADDL R11, %s", H)
 	g.rotl(9, H, "R13")
 	g.rotl(17, H, T)

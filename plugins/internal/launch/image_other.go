@@ -31,11 +31,11 @@ func (i *Image) prepare(cmd *exec.Cmd) error {
 		return err
 	}
 	defer f.Close()
-	h := sm.NewSM3()
-	if _, err := io.Copy(h, f); err != nil {
+	digest, _, err := sm.Measure(f)
+	if err != nil {
 		return err
 	}
-	if [32]byte(h.Sum(nil)) != i.Digest {
+	if digest != i.Digest {
 		return &StartError{Reason: Digest, Plugin: i.Path}
 	}
 	cmd.Path = i.Path

@@ -102,15 +102,23 @@ func (w Watch) step(what string, err error) error {
 	return nil
 }
 
+// configure gives p its settings; nil leaves it as it is.
+func (w Watch) configure(ctx context.Context, p interface {
+	Configure(context.Context, core.Config) error
+}, config map[string]string) error {
+	if config == nil {
+		return nil
+	}
+	return w.step("configure", p.Configure(ctx, core.Config{Values: config}))
+}
+
 func (w Watch) source(ctx context.Context, s core.Source, config map[string]string) error {
 	i, err := s.Describe(ctx)
 	if err := w.step("describe", err); err != nil {
 		return err
 	}
-	if config != nil {
-		if err := w.step("configure", s.Configure(ctx, core.Config{Values: config})); err != nil {
-			return err
-		}
+	if err := w.configure(ctx, s, config); err != nil {
+		return err
 	}
 	of, _ := person(i.Samples)
 	if of == nil {
@@ -156,10 +164,8 @@ func (w Watch) sensor(ctx context.Context, s core.Sensor, config map[string]stri
 	if err := w.step("describe", err); err != nil {
 		return err
 	}
-	if config != nil {
-		if err := w.step("configure", s.Configure(ctx, core.Config{Values: config})); err != nil {
-			return err
-		}
+	if err := w.configure(ctx, s, config); err != nil {
+		return err
 	}
 	for _, k := range i.Samples {
 		got, err := s.Sample(ctx, core.Prompt{Kinds: []core.SampleKind{k}, Label: "debug", Purpose: core.PurposeEnroll, Index: 1, Total: 1})
@@ -202,7 +208,7 @@ func (w Watch) backend(ctx context.Context, b core.Backend, config map[string]st
 	for k, v := range config {
 		values[k] = strings.ReplaceAll(v, "{dir}", dir)
 	}
-	if err := w.step("configure", b.Configure(ctx, core.Config{Values: values})); err != nil {
+	if err := w.configure(ctx, b, values); err != nil {
 		return err
 	}
 	key := core.Key("keposs plugin debug")

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 // A relative is one process below the program: pid and start time, which
@@ -60,19 +62,10 @@ func noOrphans(ctx context.Context, t Target) error {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		return Skip("there is no /proc to look for helpers in")
 	}
-	s, err := open(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	c, err := s.dial(s.cert)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := healthy(ctx, c); err != nil {
-		return err
-	}
+	return connected(leavesNone)(ctx, t)
+}
+
+func leavesNone(_ context.Context, s *session, _ *grpc.ClientConn, _ Target) error {
 	helpers := below(s.cmd.Process.Pid)
 	_ = s.stdin.Close()
 	if err := s.waitExit(time.Second); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/internal/poisson"
 	"github.com/keposs/keposs/ppd/ppdtest"
 )
 
@@ -191,37 +192,13 @@ func (m *meter) verdict() error {
 	case m.other == 0:
 		return Skip("no stranger's sample was good enough to try: " + seen)
 	}
-	if p := atLeast(m.otherOpen, float64(m.other)*math.Exp2(-claim)); p < unlikely {
+	if p := 1 - poisson.AtMost(m.otherOpen-1, float64(m.other)*math.Exp2(-claim)); p < unlikely {
 		return fmt.Errorf("it claims %.1f bits per try, and that is refuted: %s; the samples speak for %.1f bits at most",
 			claim, seen, -math.Log2(float64(m.otherOpen)/float64(m.other)))
 	}
 	// The 95 % upper bound of the rate with k seen; 3/n for none.
-	upper := math.Min(1, upperBound(m.otherOpen)/float64(m.other))
+	upper := math.Min(1, poisson.Upper(m.otherOpen)/float64(m.other))
 	return Note(fmt.Sprintf("%s; 95 %% sure of %.1f bits per try, and the claim of %.1f is not refuted", seen, -math.Log2(upper), claim))
-}
-
-// atLeast is the probability of k or more events where mean are expected.
-func atLeast(k int, mean float64) float64 {
-	below, term := 0.0, math.Exp(-mean)
-	for i := range k {
-		below += term
-		term *= mean / float64(i+1)
-	}
-	return math.Max(0, 1-below)
-}
-
-// upperBound is the mean of which k events or fewer have 5 % probability.
-func upperBound(k int) float64 {
-	lo, hi := float64(k), 3*float64(k)+20
-	for range 60 {
-		mid := (lo + hi) / 2
-		if 1-atLeast(k+1, mid) > 0.05 {
-			lo = mid
-		} else {
-			hi = mid
-		}
-	}
-	return hi
 }
 
 // fromSamples makes the kit's people out of a folder's: those of different

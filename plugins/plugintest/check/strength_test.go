@@ -3,7 +3,6 @@ package check
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -60,23 +59,5 @@ func TestStrengthMeasured(t *testing.T) {
 	cases := kit(t.Context(), target)
 	if err := cases[0].Run(t.Context(), target); len(cases) != 1 || !errors.Is(err, core.Usage) {
 		t.Errorf("an empty folder: %v", err)
-	}
-}
-
-// The statistics, against values of tables.
-func TestBounds(t *testing.T) {
-	for _, c := range []struct {
-		k    int
-		mean float64
-	}{{0, 2.996}, {1, 4.744}, {5, 10.513}, {20, 29.062}} {
-		if got := upperBound(c.k); math.Abs(got-c.mean) > 0.01 {
-			t.Errorf("%d seen: upper bound %.3f, want %.3f", c.k, got, c.mean)
-		}
-	}
-	if p := atLeast(1, 0.001); math.Abs(p-0.0009995) > 1e-6 {
-		t.Errorf("one of 0.001 expected: %v", p)
-	}
-	if p := atLeast(0, 5); p != 1 {
-		t.Errorf("none or more: %v", p)
 	}
 }

@@ -1,6 +1,6 @@
-// Package ask is how the knowledge sources put one question: the answer comes
-// within the caller's context even when the prompter is slow to notice it, has
-// one of the kinds asked for, and is wiped whenever it is not handed on.
+// Package ask is how the sources put one question: the answer comes within the
+// caller's context even when the prompter is slow to notice it, has one of the
+// kinds asked for, and is wiped whenever it is not handed on.
 package ask
 
 import (

@@ -13,7 +13,6 @@ import (
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/plugins"
-	"github.com/keposs/keposs/plugins/catalog"
 	"github.com/keposs/keposs/plugins/plugintest/check"
 )
 
@@ -111,7 +110,7 @@ func (e *Env) examinePinned(ctx context.Context, store client.PinnedPlugins, out
 	}
 	for _, p := range c.Manifest.Plugins {
 		what := p.Kind + " " + p.Name
-		err := (&catalog.Manifest{Plugins: []catalog.Plugin{p}}).Verify(store.Dir)
+		err := p.Verify(store.Dir)
 		if err != nil {
 			out.add(what, err, "", "find out who changed it, then `keposs plugin pin` it again from a copy you trust")
 			continue
