@@ -64,7 +64,9 @@ func (s sight) compare(cells []int) (agree, covered int) {
 	}
 	m := s.m
 	for range 3 {
-		ps := match(m.applyAll(s.query), enrolled, evidenceDist, evidenceAngle)
+		at := m.applyAll(s.query)
+		ps := match(at, enrolled, evidenceDist, evidenceAngle)
+		clear(at)
 		agree = max(agree, len(ps))
 		if len(ps) < 3 {
 			break
