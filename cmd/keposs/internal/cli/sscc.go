@@ -40,6 +40,18 @@ type realmResult struct {
 	Backend  string `json:"backend"`
 }
 
+// backendSettings reads a TOML file of a backend's settings; "" is none.
+func (e *Env) backendSettings(op, file string) (map[string]string, error) {
+	if file == "" {
+		return nil, nil
+	}
+	b, err := e.readInput(op, file, 64<<10)
+	if err != nil {
+		return nil, err
+	}
+	return server.ParseSettings(b)
+}
+
 func ssccInit(e *Env) *cobra.Command {
 	var p passwordFlag
 	var o server.InitOptions
@@ -65,14 +77,8 @@ what was begun, or starts over.`,
 			if err != nil {
 				return err
 			}
-			if settings != "" {
-				b, err := e.readInput(op, settings, 64<<10)
-				if err != nil {
-					return err
-				}
-				if o.Backend.Settings, err = server.ParseSettings(b); err != nil {
-					return err
-				}
+			if o.Backend.Settings, err = e.backendSettings(op, settings); err != nil {
+				return err
 			}
 			given, err := parseConfig(op, "--set", set)
 			if err != nil {

@@ -55,14 +55,8 @@ then on: its counters are old.`,
 			if err != nil {
 				return err
 			}
-			if settings != "" {
-				b, err := e.readInput(op, settings, 64<<10)
-				if err != nil {
-					return err
-				}
-				if o.To.Settings, err = server.ParseSettings(b); err != nil {
-					return err
-				}
+			if o.To.Settings, err = e.backendSettings(op, settings); err != nil {
+				return err
 			}
 			o.Progress = e.progress()
 			r, err := f.Migrate(c.Context(), o)
