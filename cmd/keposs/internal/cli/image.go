@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keposs/keposs/cmd/keposs/internal/release"
+	"github.com/keposs/keposs/cmd/keposs/internal/server"
 	"github.com/keposs/keposs/core"
-	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/plugins/catalog"
 	"github.com/keposs/keposs/plugins/image"
@@ -136,20 +136,12 @@ Run from the folder of the source, or name it with --source.`,
 
 // readSigningKey reads a private key that nobody else may read.
 func readSigningKey(path string) (*sm.PrivateKey, error) {
-	const op = "image build"
-	st, err := os.Stat(path)
+	b, err := server.ReadKeyFile("image build", path)
 	if err != nil {
-		return nil, core.Errorf(core.Usage, op, "%w", err)
+		return nil, err
 	}
-	if privateModes && st.Mode().Perm()&0o077 != 0 {
-		return nil, core.Errorf(core.Integrity, op, "%s may be read by others (mode %04o): chmod 0600 it after finding out who did", path, st.Mode().Perm())
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, core.Errorf(core.Usage, op, "%w", err)
-	}
-	defer secret.Zero(b)
-	return sm.ParsePrivatePEM(b)
+	defer b.Wipe()
+	return sm.ParsePrivatePEM(b.Bytes())
 }
 
 // identifyPlugin starts a plugin once to learn what it is.

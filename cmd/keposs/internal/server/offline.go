@@ -75,8 +75,8 @@ const (
 	maxKeyFile = 4096
 )
 
-// ReadKeyFile returns the content of a file that opens the root key; the caller
-// wipes it. Integrity when others may read it.
+// ReadKeyFile returns the content of a key file, one that opens the root key or
+// signs releases; the caller wipes it. Integrity when others may read it.
 func ReadKeyFile(op, name string) (*secret.Buffer, error) {
 	file, err := os.Open(name)
 	if err != nil {
