@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/plugins/catalog"
 	"github.com/keposs/keposs/plugins/image"
-	"github.com/keposs/keposs/plugins/plugintest/check"
 )
 
 // imageShown is what `keposs image build --json` and `verify --json` print.
@@ -107,11 +105,11 @@ Run from the folder of the source, or name it with --source.`,
 			}
 			defer o.Key.Wipe()
 			for _, path := range plugins {
-				p, err := identifyPlugin(c, path)
+				p, err := identifyPlugin(c.Context(), "image build", path)
 				if err != nil {
 					return err
 				}
-				o.Plugins = append(o.Plugins, p)
+				o.Plugins = append(o.Plugins, release.Plugin{Kind: p.Kind, Name: p.Name, Version: p.Version, Root: p.Root, Main: p.Main, Others: p.Others})
 			}
 			o.Log = e.Stderr
 			cat, err := release.Build(c.Context(), o)
@@ -142,20 +140,6 @@ func readSigningKey(path string) (*sm.PrivateKey, error) {
 	}
 	defer b.Wipe()
 	return sm.ParsePrivatePEM(b.Bytes())
-}
-
-// identifyPlugin starts a plugin once to learn what it is.
-func identifyPlugin(c *cobra.Command, path string) (p release.Plugin, err error) {
-	const op = "image build"
-	if path, err = check.Executable(path); err != nil {
-		return p, err
-	}
-	i, err := check.Identify(c.Context(), check.Target{Path: path})
-	if err != nil {
-		return p, advise(core.Errorf(core.Invalid, op, "%s does not say what it is: %w", path, err), "`keposs plugin check %s` tells what is wrong with it", path)
-	}
-	others, err := check.Beside(path)
-	return release.Plugin{Kind: i.Kind, Name: i.Name, Version: i.Version, Root: filepath.Dir(path), Main: filepath.Base(path), Others: others}, err
 }
 
 func imageVerifyCommand(e *Env) *cobra.Command {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -58,24 +59,15 @@ at the next command; a running SS-CC is told by keposs plugin reload. Test it fi
 			if err != nil {
 				return err
 			}
-			path, err := check.Executable(args[0])
+			req, err := identifyPlugin(c.Context(), op, args[0])
 			if err != nil {
 				return err
 			}
-			i, err := check.Identify(c.Context(), check.Target{Path: path})
-			if err != nil {
-				return advise(core.Errorf(core.Invalid, op, "%s does not say what it is: %w", path, err), "`keposs plugin check %s` tells what is wrong with it", path)
+			if slices.Contains(builtins.BackendNames(), req.Name) && req.Kind == plugins.KindBackend {
+				return core.Errorf(core.Conflict, op, "backend %s is built in; give the plugin another name", req.Name)
 			}
-			if slices.Contains(builtins.BackendNames(), i.Name) && i.Kind == plugins.KindBackend {
-				return core.Errorf(core.Conflict, op, "backend %s is built in; give the plugin another name", i.Name)
-			}
-			others, err := check.Beside(path)
-			if err != nil {
-				return err
-			}
-			p, err := store.Pin(client.PinRequest{
-				Kind: i.Kind, Name: i.Name, Version: i.Version, Root: filepath.Dir(path), Main: filepath.Base(path), Others: others, Settings: values,
-			})
+			req.Settings = values
+			p, err := store.Pin(req)
 			if err != nil {
 				return err
 			}
@@ -90,6 +82,20 @@ at the next command; a running SS-CC is told by keposs plugin reload. Test it fi
 	}
 	c.Flags().StringArrayVar(&config, "config", nil, "a setting it is always given, as `name=value`, or @FILE with one a line; may be repeated")
 	return c
+}
+
+// identifyPlugin starts a program, or the one in a folder, once to learn what it
+// is, and finds the files that belong to it.
+func identifyPlugin(ctx context.Context, op, path string) (p client.PinRequest, err error) {
+	if path, err = check.Executable(path); err != nil {
+		return p, err
+	}
+	i, err := check.Identify(ctx, check.Target{Path: path})
+	if err != nil {
+		return p, advise(core.Errorf(core.Invalid, op, "%s does not say what it is: %w", path, err), "`keposs plugin check %s` tells what is wrong with it", path)
+	}
+	others, err := check.Beside(path)
+	return client.PinRequest{Kind: i.Kind, Name: i.Name, Version: i.Version, Root: filepath.Dir(path), Main: filepath.Base(path), Others: others}, err
 }
 
 func pluginUnpinCommand(e *Env) *cobra.Command {
