@@ -344,7 +344,7 @@ func (o statusResult) print(w io.Writer) {
 		if f.Mandatory {
 			word = "mandatory"
 		}
-		fmt.Fprintf(w, "probe    %s %s: %s (%s)\n", f.ID, f.Name, f.Verdict, word)
+		row("probe", "%s %s: %s (%s)", f.ID, f.Name, f.Verdict, word)
 	}
 	if o.Alarm {
 		row("ALARM", "SS-CC's try counter went backwards or does not chain")
