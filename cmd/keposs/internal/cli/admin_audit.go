@@ -75,16 +75,12 @@ func adminAuditVerify(e *Env) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				err = e.Report(r, func(w io.Writer) {
+				return e.Verdict(r.OK, r, func(w io.Writer) {
 					fmt.Fprintf(w, "%s: %d events, head %s\n", pickText(r.OK, "intact", "NOT intact"), r.Events, r.Head)
 					for _, f := range r.Faults {
 						fmt.Fprintf(w, "fault: %s\n", f)
 					}
 				})
-				if err == nil && !r.OK {
-					err = errNo
-				}
-				return err
 			})
 		},
 	}

@@ -162,17 +162,13 @@ with --verify-open is not asked, and SS-CC is not contacted.`,
 				if err != nil {
 					return err
 				}
-				err = e.Report(verified{ok, out.Approved && !s.ppd.given()}, func(w io.Writer) {
+				return e.Verdict(ok, verified{ok, out.Approved && !s.ppd.given()}, func(w io.Writer) {
 					if ok {
 						fmt.Fprintln(w, "valid")
 					} else {
 						fmt.Fprintln(w, "NOT valid: other key, other id, altered file or altered signature")
 					}
 				})
-				if err == nil && !ok {
-					err = errNo
-				}
-				return err
 			})
 		},
 	}

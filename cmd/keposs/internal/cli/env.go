@@ -105,6 +105,15 @@ func (e *Env) Report(v any, human func(w io.Writer)) error {
 	return nil
 }
 
+// Verdict is Report of a result that may be no: unless ok, the command ends with
+// exit status 1.
+func (e *Env) Verdict(ok bool, v any, human func(w io.Writer)) error {
+	if err := e.Report(v, human); err != nil || ok {
+		return err
+	}
+	return errNo
+}
+
 // Note tells a person how things go; it never mixes with a command's result.
 func (e *Env) Note(format string, args ...any) {
 	fmt.Fprintf(e.Stderr, format+"\n", args...)

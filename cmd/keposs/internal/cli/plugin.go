@@ -29,13 +29,7 @@ approved. Pinned ones are yours (keposs plugin pin): their trust is local.`,
 			if err != nil {
 				return err
 			}
-			if err := e.Report(out, out.print); err != nil {
-				return err
-			}
-			if !out.OK {
-				return errNo
-			}
-			return nil
+			return e.Verdict(out.OK, out, out.print)
 		},
 	}
 	return []*cobra.Command{group("plugin", "Write, test and look at plugins", "  keposs plugin list\n  keposs plugin check ./my-plugin", list, pluginNewCommand(e), pluginCheckCommand(e), pluginPinCommand(e), pluginUnpinCommand(e), pluginReloadCommand(e), pluginDoctorCommand(e), pluginDebugCommand(e))}

@@ -98,13 +98,7 @@ The program is executed with your rights: check what you would also run by hand.
 					p.print(e.Stdout)
 				}
 			}
-			if err := e.Report(out, func(io.Writer) {}); err != nil {
-				return err
-			}
-			if !out.OK {
-				return errNo
-			}
-			return nil
+			return e.Verdict(out.OK, out, func(io.Writer) {})
 		},
 	}
 	f := c.Flags()

@@ -91,19 +91,13 @@ PATH may be, --config says as for keposs plugin check.`,
 			if err != nil {
 				out.Error = err.Error()
 			}
-			if err := e.Report(out, func(w io.Writer) {
+			return e.Verdict(out.OK, out, func(w io.Writer) {
 				if out.OK {
 					fmt.Fprintf(w, "%s %s was used without an error\n", out.Kind, out.Name)
 					return
 				}
 				fmt.Fprintf(w, "it failed: %s\nwhat to do: `keposs plugin check %s` tests each rule by itself and says what to change\n", oneLine(out.Error), t.Path)
-			}); err != nil {
-				return err
-			}
-			if !out.OK {
-				return errNo
-			}
-			return nil
+			})
 		},
 	}
 	f := c.Flags()

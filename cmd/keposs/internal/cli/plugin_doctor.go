@@ -72,13 +72,7 @@ with what to do; exit status 1 when something is.`,
 			if ctx.Err() != nil {
 				return core.Errorf(core.Canceled, "plugin doctor", "%w", ctx.Err())
 			}
-			if err := e.Report(out, out.print); err != nil {
-				return err
-			}
-			if !out.OK {
-				return errNo
-			}
-			return nil
+			return e.Verdict(out.OK, out, out.print)
 		},
 	}
 }
@@ -128,7 +122,10 @@ func (e *Env) examinePinned(ctx context.Context, store client.PinnedPlugins, out
 func (d *diagnosis) failure(what string, err error, good string) {
 	advice := "`keposs plugin check` on the program tells which rule it breaks; `keposs plugin debug` shows how far it gets"
 	var m *check.Missing
-	if errors.As(err, &m) || err != nil && func() bool { m = check.Lacks(err); return m != nil }() {
+	if !errors.As(err, &m) {
+		m = check.Lacks(err)
+	}
+	if m != nil {
 		err, advice = m, m.Fix
 	} else if core.CodeOf(err) == core.Invalid {
 		advice = "correct its settings: pin it again with the right --config"

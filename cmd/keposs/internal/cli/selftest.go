@@ -42,13 +42,7 @@ the module's own generator instead (docs/self-tests.md).`,
 					return err // not run at all
 				}
 				out := selfTested{OK: err == nil, Tests: tests}
-				if rerr := e.Report(out, out.print); rerr != nil {
-					return rerr
-				}
-				if err != nil {
-					return errNo
-				}
-				return nil
+				return e.Verdict(out.OK, out, out.print)
 			})
 		},
 	}

@@ -57,13 +57,7 @@ func (e *Env) statistics(file string, n int) error {
 	for _, t := range out.Tests {
 		out.OK = out.OK && t.OK
 	}
-	if err := e.Report(out, out.print); err != nil {
-		return err
-	}
-	if !out.OK {
-		return errNo
-	}
-	return nil
+	return e.Verdict(out.OK, out, out.print)
 }
 
 func (o randomTested) print(w io.Writer) {
