@@ -161,7 +161,6 @@ used; it has mode 0600.`,
 					return err
 				}
 				if out == "-" {
-					e.said = true
 					return nil
 				}
 				r := ticketResult{app.String(), t.ID.String(), t.Endpoint, when(t.Expires), out}

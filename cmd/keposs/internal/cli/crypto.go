@@ -33,7 +33,6 @@ func (v wrote) print(w io.Writer) {
 // the bytes themselves, so the report stays away.
 func (e *Env) reportFile(v wrote) error {
 	if v.Output == "-" {
-		e.said = true
 		return nil
 	}
 	return e.Report(v, v.print)

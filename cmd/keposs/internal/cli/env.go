@@ -30,7 +30,7 @@ type Env struct {
 
 	dir  string // --dir
 	json bool   // --json
-	said bool   // a JSON object is already on standard output
+	said bool   // something is on standard output: a result that is an error too is one object, not two
 }
 
 // NewEnv is the process's own world.
@@ -92,7 +92,6 @@ func layoutOf(root string) Layout {
 // writes.
 func (e *Env) Report(v any, human func(w io.Writer)) error {
 	if e.json {
-		e.said = true
 		enc := json.NewEncoder(e.Stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")

@@ -34,8 +34,8 @@ func Run(ctx context.Context, args []string, e *Env) int {
 	root := New(e)
 	root.SetArgs(args)
 	root.SetIn(e.Stdin)
-	out := &noticing{w: e.Stdout}
-	root.SetOut(out)
+	e.Stdout = &noticing{e: e, w: e.Stdout}
+	root.SetOut(e.Stdout)
 	root.SetErr(e.Stderr)
 	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -44,7 +44,6 @@ func Run(ctx context.Context, args []string, e *Env) int {
 	if f := c.Flags().Lookup("json"); f != nil { // the lab's commands have one of their own
 		e.json = f.Value.String() == "true"
 	}
-	e.said = e.said || out.used // a result that is an error too is one object, not two
 	if errors.Is(err, errNo) {
 		return ExitNo
 	}
@@ -58,14 +57,14 @@ func Run(ctx context.Context, args []string, e *Env) int {
 	return ExitCode(err)
 }
 
-// noticing remembers whether anything was written.
+// noticing is standard output that tells e when it is used.
 type noticing struct {
-	w    io.Writer
-	used bool
+	e *Env
+	w io.Writer
 }
 
 func (n *noticing) Write(p []byte) (int, error) {
-	n.used = true
+	n.e.said = true
 	return n.w.Write(p)
 }
 

@@ -188,7 +188,6 @@ With --json the first line on standard output tells where it listens.`,
 // reportReady prints the one line others wait for.
 func (e *Env) reportReady(r server.Ready) {
 	if e.json {
-		e.said = true
 		fmt.Fprintf(e.Stdout, `{"listening":%q,"pid":%d,"backend":%q,"backend_pid":%d,"state":%q}`+"\n",
 			r.Listening, r.PID, r.Backend, r.BackendID, r.State)
 		return
