@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"os"
 
-	hclog "github.com/hashicorp/go-hclog"
-
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
@@ -22,51 +20,32 @@ type Login func(context.Context, *sscc.Server) (sscc.Token, error)
 // with the session, and closes everything. It is for what concerns the root
 // key's slots, which are few and rarely touched. State when SS-CC runs.
 // req: K-10.3-01
-func (f Folder) Offline(ctx context.Context, op string, login Login, do func(context.Context, *sscc.Server, sscc.Token) error) (err error) {
-	if !f.exists() {
-		return f.missing(op)
-	}
-	if err := f.private(op); err != nil {
-		return err
-	}
-	c, err := f.loadConfig(op)
-	if err != nil {
-		return err
-	}
-	unlock, err := f.lock(op)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	quiet := slog.New(slog.DiscardHandler)
-	st, err := f.openStore(ctx, c, quiet, hclog.Error, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	if err := f.moved(ctx, op, st.Backend); err != nil {
-		return err
-	}
-	s, err := f.newCore(c, st, quiet, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := s.Start(ctx); err != nil {
-		return err
-	}
-	tok, err := login(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer secret.Zero(tok[:])
-	if err := do(ctx, s, tok); err != nil {
-		return err
-	}
-	if s.State() == sscc.EOL {
-		return nil // decommissioned: there is no session to end
-	}
-	return s.Logout(ctx, tok)
+func (f Folder) Offline(ctx context.Context, op string, login Login, do func(context.Context, *sscc.Server, sscc.Token) error) error {
+	return f.stopped(ctx, op, func(c *Config, st *store) (err error) {
+		if err := f.moved(ctx, op, st.Backend); err != nil {
+			return err
+		}
+		s, err := f.newCore(c, st, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.Close()) }()
+		if err := s.Start(ctx); err != nil {
+			return err
+		}
+		tok, err := login(ctx, s)
+		if err != nil {
+			return err
+		}
+		defer secret.Zero(tok[:])
+		if err := do(ctx, s, tok); err != nil {
+			return err
+		}
+		if s.State() == sscc.EOL {
+			return nil // decommissioned: there is no session to end
+		}
+		return s.Logout(ctx, tok)
+	})
 }
 
 // keySize is what a new key file holds; maxKeyFile bounds one of the operator's.

@@ -11,10 +11,9 @@ import (
 	"github.com/keposs/keposs/escrow/transfer"
 )
 
-// atRest opens the configured database of an SS-CC that is not running and runs
-// do with it. It needs no password: everything in it is sealed, and stays so.
-// State when SS-CC runs.
-func (f Folder) atRest(ctx context.Context, op string, do func(c *Config, s transfer.Store) error) (err error) {
+// stopped opens the configured database of an SS-CC that is not running, runs do
+// with it and closes it. State when SS-CC runs.
+func (f Folder) stopped(ctx context.Context, op string, do func(c *Config, st *store) error) (err error) {
 	if !f.exists() {
 		return f.missing(op)
 	}
@@ -35,11 +34,19 @@ func (f Folder) atRest(ctx context.Context, op string, do func(c *Config, s tran
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := transfer.Of(st.Backend)
-	if err != nil {
-		return err
-	}
-	return do(c, s)
+	return do(c, st)
+}
+
+// atRest runs do with the database of an SS-CC that is not running. It needs no
+// password: everything in it is sealed, and stays so.
+func (f Folder) atRest(ctx context.Context, op string, do func(transfer.Store) error) error {
+	return f.stopped(ctx, op, func(_ *Config, st *store) error {
+		s, err := transfer.Of(st.Backend)
+		if err != nil {
+			return err
+		}
+		return do(s)
+	})
 }
 
 // moved refuses to serve a database whose place another one took.

@@ -20,7 +20,7 @@ func (f Folder) Snapshot(ctx context.Context, out string, progress func(transfer
 	if _, err := os.Lstat(out); err == nil {
 		return r, core.Errorf(core.State, op, "%s is already there", out)
 	}
-	err = f.atRest(ctx, op, func(_ *Config, s transfer.Store) error {
+	err = f.atRest(ctx, op, func(s transfer.Store) error {
 		t, err := os.CreateTemp(filepath.Dir(out), ".new-*")
 		if err != nil {
 			return core.Errorf(core.Usage, op, "%w", err)
@@ -60,7 +60,7 @@ func (f Folder) Restore(ctx context.Context, in string, progress func(transfer.P
 	if err := ofRealm(op, open, realm); err != nil {
 		return r, err
 	}
-	err = f.atRest(ctx, op, func(_ *Config, s transfer.Store) error {
+	err = f.atRest(ctx, op, func(s transfer.Store) error {
 		r, err = transfer.Restore(ctx, s, open, transfer.RestoreOptions{Last: sscc.BootKey(), Mark: sscc.RestoredMark(), Progress: progress})
 		return err
 	})
@@ -109,7 +109,7 @@ func VerifySnapshot(in string) (r transfer.SnapshotReport, err error) {
 // VerifyStore reads every record of the database and returns its digest, which
 // equals a snapshot's `store` when nothing was written since.
 func (f Folder) VerifyStore(ctx context.Context, progress func(transfer.Progress)) (r transfer.SnapshotReport, err error) {
-	err = f.atRest(ctx, "ss-cc verify", func(_ *Config, s transfer.Store) error {
+	err = f.atRest(ctx, "ss-cc verify", func(s transfer.Store) error {
 		r, err = transfer.Snapshot(ctx, s, io.Discard, 0, progress)
 		return err
 	})
