@@ -24,16 +24,14 @@ type keeper struct {
 	folder Folder
 	log    *slog.Logger
 	open   func(context.Context, *Config) (*store, error)
-	moved  func()                                                  // hears that another backend is in use
-	heard  func(method string, code core.Code, took time.Duration) // of every call from outside
+	moved  func() // hears that another backend is in use
 
 	live   *transfer.Live
 	moving sync.WaitGroup
 
 	mu   sync.Mutex
 	now  *store
-	busy bool
-	stop context.CancelFunc // of the move under way
+	stop context.CancelFunc // of the move under way; nil = none
 }
 
 // begin opens what c names. The caller closes the keeper when it returns nil.
@@ -48,12 +46,6 @@ func (k *keeper) begin(ctx context.Context, op string, c *Config) error {
 	}
 	k.now, k.live = st, transfer.NewLive(st.Backend)
 	return nil
-}
-
-func (k *keeper) pid() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.now.pid()
 }
 
 // store is the database in use.
@@ -90,18 +82,17 @@ func (k *keeper) obey(ctx context.Context) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.busy {
+	if k.stop != nil {
 		k.tell(news{Order: o.Order, Code: core.State.String(), Error: "a migration is under way already"})
 		return
 	}
 	ctx, k.stop = context.WithCancel(ctx)
-	k.busy = true
 	k.moving.Go(func() {
 		defer func() {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			k.stop()
-			k.busy, k.stop = false, nil
+			k.stop = nil
 		}()
 		r, err := k.move(ctx, o)
 		if err != nil {

@@ -84,13 +84,14 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		return err
 	}
 	m := newMetrics()
-	k := &keeper{folder: f, log: now.log, heard: m.call, open: func(ctx context.Context, c *Config) (*store, error) {
+	k := &keeper{folder: f, log: now.log, open: func(ctx context.Context, c *Config) (*store, error) {
 		return f.openStore(ctx, c, now.log, hclog.LevelFromString(level.String()), func(what string) { m.backend.WithLabelValues(what).Inc() })
 	}}
 	if err := k.begin(ctx, op, c); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, k.close()) }()
+	now.keeper = k
 	s, err := f.newCore(c, k.live, now.log, m.observe(now.log))
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (f Folder) Serve(ctx context.Context, o ServeOptions) (err error) {
 		}
 		defer stop()
 	}
-	return f.listen(ctx, c, o, s, k, now)
+	return f.listen(ctx, c, o, s, now, m)
 }
 
 // begin runs the self-tests and opens the root key where it was given.
@@ -129,9 +130,9 @@ func (f Folder) begin(ctx context.Context, s *sscc.Server, o ServeOptions) error
 }
 
 // listen serves peers until ctx ends.
-func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, k *keeper, now *settled) error {
+func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.Server, now *settled, m *metrics) error {
 	const op = "ss-cc serve"
-	log := now.log
+	log, k := now.log, now.keeper
 	t, err := f.tls(op)
 	if err != nil {
 		return err
@@ -141,23 +142,18 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if err != nil {
 		return core.Errorf(core.Environment, op, "listen on %s: %w", c.Listen, err)
 	}
-	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: now.outer(), Logger: log, Drain: c.drain(), AddressRate: c.Limits.Address, Observe: k.heard})
+	srv, err := api.NewServer(api.ServerConfig{Core: s, TLS: now.outer(), Logger: log, Drain: c.drain(), AddressRate: c.Limits.Address, Observe: m.call})
 	if err != nil {
 		_ = l.Close()
 		return err
 	}
-	now.keeper = k
 	ready := Ready{Listening: l.Addr().String(), PID: os.Getpid(), State: string(s.State())}
-	// A migration ends in a goroutine of its own, beside reloads.
-	var writing sync.Mutex
-	say := func(first func()) error {
-		writing.Lock()
-		defer writing.Unlock()
-		first()
-		ready.Backend, ready.BackendID = now.store().entry.Name, k.pid()
+	say := func() error {
+		st := k.store()
+		ready.Backend, ready.BackendID = st.entry.Name, st.pid()
 		return f.writeListening(ready, c, now)
 	}
-	if err := say(func() {}); err != nil {
+	if err := say(); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -168,11 +164,16 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 	if o.Ready != nil {
 		o.Ready(ready)
 	}
-	k.moved = func() {
-		if err := say(func() {}); err != nil {
-			log.Warn("listening.json", "error", err.Error())
+	var changing sync.Mutex // a migration ends in a goroutine of its own, beside reloads
+	change := func(do func()) {
+		changing.Lock()
+		defer changing.Unlock()
+		do()
+		if err := say(); err != nil {
+			log.Error("listening.json", "error", err.Error())
 		}
 	}
+	k.moved = func() { change(func() {}) }
 	look := time.NewTicker(orderEvery)
 	defer look.Stop()
 	for running := true; running; {
@@ -185,9 +186,7 @@ func (f Folder) listen(ctx context.Context, c *Config, o ServeOptions, s *sscc.S
 			}
 			return core.Errorf(core.Unavailable, op, "%w", err)
 		case <-o.Reload:
-			if err := say(func() { now.reload(ctx) }); err != nil {
-				log.Error("listening.json", "error", err.Error())
-			}
+			change(func() { now.reload(ctx) })
 		case <-ctx.Done():
 			running = false
 		}
