@@ -13,6 +13,8 @@ import (
 type RestoreOptions struct {
 	// Last is imported when all others are there; the file must hold it.
 	Last core.Key
+	// Accept may refuse that record before anything is written; nil = any is good.
+	Accept func(core.Record) error
 	// Mark is a record that makes SS-CC refuse every try of a restored user
 	// until the administrator unlocks them: it is there before anything else.
 	Mark     core.Record
@@ -48,6 +50,11 @@ func Restore(ctx context.Context, to Store, open func() (io.ReadCloser, error), 
 	}
 	if last == nil {
 		return r, core.Errorf(core.State, op, "the snapshot holds no SS-CC")
+	}
+	if o.Accept != nil {
+		if err := o.Accept(last[0]); err != nil {
+			return r, err
+		}
 	}
 	if have[1].Version == 0 {
 		if err := place(ctx, to, []core.Record{o.Mark}, []bool{false}); err != nil {

@@ -110,11 +110,21 @@ func TestSnapshotChanged(t *testing.T) {
 		refused("cut", i, file[:i])
 	}
 	refused("addition", len(file), append(bytes.Clone(file), 0))
+	// Nor is anything written of a snapshot that is whole and not the caller's.
+	s := inMemory(t)
+	not := func(boot core.Record) error {
+		return core.Errorf(core.State, "test", "%s is another's", boot.Key)
+	}
+	_, err := transfer.Restore(bg, s, from(file), transfer.RestoreOptions{Last: last, Accept: not, Mark: marker})
+	want(t, err, core.State)
+	if len(dump(t, s)) != 0 {
+		t.Fatal("another's: something was written")
+	}
 	// Without its SS-CC a snapshot restores nothing.
 	b := inMemory(t)
 	put(t, b, core.Mutation{Key: key(1), Op: core.OpPut})
 	file, _ = snapshot(t, b)
-	_, err := transfer.Restore(bg, inMemory(t), from(file), transfer.RestoreOptions{Last: last, Mark: marker})
+	_, err = transfer.Restore(bg, inMemory(t), from(file), transfer.RestoreOptions{Last: last, Mark: marker})
 	want(t, err, core.State)
 }
 

@@ -57,43 +57,18 @@ func (f Folder) Restore(ctx context.Context, in string, progress func(transfer.P
 		}
 		return file, nil
 	}
-	if err := ofRealm(op, open, realm); err != nil {
-		return r, err
+	ours := func(boot core.Record) error {
+		id, err := sscc.BootRealm(boot)
+		if err == nil && id != realm.Realm {
+			err = core.Errorf(core.State, op, "this is a snapshot of realm %s, and this folder is realm %s", id, realm.Realm)
+		}
+		return err
 	}
 	err = f.atRest(ctx, op, func(s transfer.Store) error {
-		r, err = transfer.Restore(ctx, s, open, transfer.RestoreOptions{Last: sscc.BootKey(), Mark: sscc.RestoredMark(), Progress: progress})
+		r, err = transfer.Restore(ctx, s, open, transfer.RestoreOptions{Last: sscc.BootKey(), Accept: ours, Mark: sscc.RestoredMark(), Progress: progress})
 		return err
 	})
 	return r, err
-}
-
-// ofRealm refuses a snapshot of another SS-CC.
-func ofRealm(op string, open func() (io.ReadCloser, error), realm *Realm) error {
-	file, err := open()
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	found := false
-	_, err = transfer.Read(file, func(recs []core.Record, gone []bool) error {
-		for i, r := range recs {
-			if string(r.Key) != string(sscc.BootKey()) || gone[i] {
-				continue
-			}
-			id, err := sscc.BootRealm(r)
-			if err != nil {
-				return err
-			}
-			if found = id == realm.Realm; !found {
-				return core.Errorf(core.State, op, "this is a snapshot of realm %s, and this folder is realm %s", id, realm.Realm)
-			}
-		}
-		return nil
-	})
-	if err == nil && !found {
-		err = core.Errorf(core.State, op, "the snapshot holds no SS-CC")
-	}
-	return err
 }
 
 // VerifySnapshot checks a snapshot file: whole, unchanged, in order.
