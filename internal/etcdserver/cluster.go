@@ -10,13 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/keposs/keposs/internal/child"
 )
 
 // A Cluster is a number of members, each a process in a group of its own with
@@ -27,11 +28,10 @@ type Cluster struct {
 }
 
 type member struct {
-	args           []string
-	client, peer   string // host:port
-	cmd            *exec.Cmd
-	ended          chan struct{}
-	running, still bool
+	args         []string
+	client, peer string         // host:port
+	proc         *child.Process // nil = it does not run
+	still        bool
 }
 
 // Start runs a cluster of n members and returns when it serves. The server's
@@ -69,7 +69,7 @@ func Start(ctx context.Context, n int) (*Cluster, error) {
 		}
 	}
 	for i := range n {
-		if err := c.wait(ctx, i); err != nil {
+		if err := c.Ready(ctx, i); err != nil {
 			c.Stop()
 			return nil, err
 		}
@@ -100,27 +100,14 @@ func (c *Cluster) Endpoints() []string {
 }
 
 // Run starts member i, again after Kill.
-func (c *Cluster) Run(i int) error {
+func (c *Cluster) Run(i int) (err error) {
 	m := c.members[i]
-	m.cmd, m.ended = exec.Command(m.args[0], m.args[1:]...), make(chan struct{})
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() { // the kernel ends the member when the thread that started it ends
-		runtime.LockOSThread()
-		err := m.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = m.cmd.Wait()
-			close(m.ended)
-		}
-	}()
-	err := <-started
-	m.running = err == nil
+	m.proc, err = child.Start(exec.Command(m.args[0], m.args[1:]...), nil)
 	return err
 }
 
-// wait returns when member i answers a linearizable read.
-func (c *Cluster) wait(ctx context.Context, i int) error {
+// Ready waits until member i, which runs, answers a linearizable read.
+func (c *Cluster) Ready(ctx context.Context, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cl, err := c.dial(i)
@@ -136,7 +123,7 @@ func (c *Cluster) wait(ctx context.Context, i int) error {
 			return nil
 		}
 		select {
-		case <-c.members[i].ended:
+		case <-c.members[i].proc.Ended:
 			log, _ := os.ReadFile(filepath.Join(c.dir, fmt.Sprintf("%d.log", i)))
 			return fmt.Errorf("etcd member %d ended: %.400s", i, log)
 		case <-ctx.Done():
@@ -153,7 +140,7 @@ func (c *Cluster) dial(i int) (*clientv3.Client, error) {
 // Leader is the member that leads now.
 func (c *Cluster) Leader(ctx context.Context) (int, error) {
 	for i, m := range c.members {
-		if !m.running || m.still {
+		if m.proc == nil || m.still {
 			continue
 		}
 		cl, err := c.dial(i)
@@ -173,11 +160,9 @@ func (c *Cluster) Leader(ctx context.Context) (int, error) {
 
 // Kill ends member i at once, as a crash would.
 func (c *Cluster) Kill(i int) {
-	m := c.members[i]
-	if m.running {
-		_ = syscall.Kill(-m.cmd.Process.Pid, syscall.SIGKILL)
-		<-m.ended
-		m.running, m.still = false, false
+	if m := c.members[i]; m.proc != nil {
+		m.proc.End(syscall.SIGKILL)
+		m.proc, m.still = nil, false
 	}
 }
 
@@ -189,14 +174,11 @@ func (c *Cluster) Pause(i int) { c.signal(i, syscall.SIGSTOP, true) }
 func (c *Cluster) Resume(i int) { c.signal(i, syscall.SIGCONT, false) }
 
 func (c *Cluster) signal(i int, s syscall.Signal, still bool) {
-	if m := c.members[i]; m.running {
-		_ = syscall.Kill(-m.cmd.Process.Pid, s)
+	if m := c.members[i]; m.proc != nil {
+		m.proc.Signal(s)
 		m.still = still
 	}
 }
-
-// Ready waits until member i, running again, serves.
-func (c *Cluster) Ready(ctx context.Context, i int) error { return c.wait(ctx, i) }
 
 // Stop ends all members and removes their folders.
 func (c *Cluster) Stop() {

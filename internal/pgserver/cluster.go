@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/keposs/keposs/internal/child"
 )
 
 // A Cluster is a primary and its standbys, each a process in a group of its
@@ -26,7 +28,7 @@ type Cluster struct {
 
 type node struct {
 	dir, data string
-	proc      *process
+	proc      *child.Process
 }
 
 // Start runs a primary and so many standbys, with fsync on. With standbys a
@@ -132,12 +134,6 @@ func (c *Cluster) DSN() string {
 	return "host=" + strings.Join(hosts, ",") + " user=postgres dbname=postgres"
 }
 
-// Nodes is how many servers the cluster has; Primary is the one that takes writes.
-func (c *Cluster) Nodes() int { return len(c.nodes) }
-
-// Primary is the number of the node that takes writes.
-func (c *Cluster) Primary() int { return c.primary }
-
 // Exec runs a statement on node i and returns the first column of its first row as text.
 func (c *Cluster) Exec(ctx context.Context, i int, sql string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -164,7 +160,7 @@ func (c *Cluster) Exec(ctx context.Context, i int, sql string) (string, error) {
 // Kill ends node i at once, as a crash would.
 func (c *Cluster) Kill(i int) {
 	if p := c.nodes[i].proc; p != nil {
-		p.end(syscall.SIGKILL)
+		p.End(syscall.SIGKILL)
 		c.nodes[i].proc = nil
 	}
 }
@@ -231,7 +227,7 @@ func (c *Cluster) Rejoin(ctx context.Context, i int) error { return c.follow(ctx
 func (c *Cluster) Stop() {
 	for _, n := range c.nodes {
 		if n.proc != nil {
-			n.proc.end(syscall.SIGQUIT)
+			n.proc.End(syscall.SIGQUIT)
 			n.proc = nil
 		}
 	}

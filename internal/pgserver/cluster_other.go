@@ -18,12 +18,6 @@ func Start(context.Context, int) (*Cluster, error) {
 // DSN is empty.
 func (*Cluster) DSN() string { return "" }
 
-// Nodes is 0.
-func (*Cluster) Nodes() int { return 0 }
-
-// Primary is 0.
-func (*Cluster) Primary() int { return 0 }
-
 // Exec is ErrAbsent.
 func (*Cluster) Exec(context.Context, int, string) (string, error) { return "", ErrAbsent }
 

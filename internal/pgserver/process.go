@@ -9,11 +9,12 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/keposs/keposs/internal/child"
 )
 
 // programs is the folder of initdb and postgres; "" = none.
@@ -39,29 +40,11 @@ func servant() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-type process struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error // once ended
-}
-
-// run starts a program in a process group of its own. The thread that starts it
-// stays: the kernel kills the program when that thread ends.
-func (c *Cluster) run(name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(filepath.Join(c.bin, name), args...), ended: make(chan struct{})}
-	p.cmd.Dir = c.dir
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.as}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = p.cmd.Wait()
-			close(p.ended)
-		}
-	}()
-	return p, <-started
+// run starts one of the programs.
+func (c *Cluster) run(name string, args ...string) (*child.Process, error) {
+	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd.Dir = c.dir
+	return child.Start(cmd, c.as)
 }
 
 func (c *Cluster) do(name string, args ...string) error {
@@ -69,9 +52,9 @@ func (c *Cluster) do(name string, args ...string) error {
 	if err != nil {
 		return err
 	}
-	<-p.ended
-	if p.err != nil {
-		return fmt.Errorf("%s: %w", name, p.err)
+	<-p.Ended
+	if p.Err != nil {
+		return fmt.Errorf("%s: %w", name, p.Err)
 	}
 	return nil
 }
@@ -87,23 +70,12 @@ func (c *Cluster) up(ctx context.Context, i int) error {
 			return nil
 		}
 		select {
-		case <-n.proc.ended:
-			return fmt.Errorf("postgres ended: %w", n.proc.err)
+		case <-n.proc.Ended:
+			return fmt.Errorf("postgres ended: %w", n.proc.Err)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 	return fmt.Errorf("postgres was not ready within 30 s")
-}
-
-// end ends a server's process group with a signal, by force after 5 s.
-func (p *process) end(s syscall.Signal) {
-	_ = syscall.Kill(-p.cmd.Process.Pid, s)
-	select {
-	case <-p.ended:
-	case <-time.After(5 * time.Second):
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		<-p.ended
-	}
 }

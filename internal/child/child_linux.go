@@ -1,0 +1,52 @@
+package child
+
+import (
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// A Process is a program in a process group of its own.
+type Process struct {
+	// Ended is closed when the program has ended; Err tells how from then on.
+	Ended <-chan struct{}
+	Err   error
+
+	cmd *exec.Cmd
+}
+
+// Start starts cmd as user as; nil = as this process's.
+func Start(cmd *exec.Cmd, as *syscall.Credential) (*Process, error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: as}
+	ended := make(chan struct{})
+	p := &Process{Ended: ended, cmd: cmd}
+	started := make(chan error)
+	go func() { // the kernel ends the program when the thread that started it ends
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.Err = cmd.Wait()
+			close(ended)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Signal sends a signal to the whole group.
+func (p *Process) Signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// End ends the group with a signal, by force after 5 s, and waits for the program.
+func (p *Process) End(s syscall.Signal) {
+	p.Signal(s)
+	select {
+	case <-p.Ended:
+	case <-time.After(5 * time.Second):
+		p.Signal(syscall.SIGKILL)
+		<-p.Ended
+	}
+}
