@@ -1,68 +1,48 @@
 package powercut
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/keposs/keposs/internal/cutdisk"
 )
 
 // A Disk is a mounted ext4 in a file.
 type Disk struct {
-	t          testing.TB
-	image, dir string
-	n          int
+	t    testing.TB
+	disk *cutdisk.Disk
+	n    int
 }
-
-// shutdown is EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32), and noFlush its flag
-// that leaves the journal as it is on the disk.
-const (
-	shutdown = 0x8004587d
-	noFlush  = 2
-)
 
 // New makes and mounts a disk of the size in MiB; the test's end takes it away.
 // It skips where that is not possible.
 func New(t testing.TB, mib int64) *Disk {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("cutting the power of a disk takes root")
-	}
-	base := t.TempDir()
-	d := &Disk{t: t, image: filepath.Join(base, "image"), dir: filepath.Join(base, "mnt")}
-	f, err := os.Create(d.image)
-	if err == nil {
-		err = f.Truncate(mib << 20)
-		_ = f.Close()
-	}
-	if err == nil {
-		err = os.Mkdir(d.dir, 0o700)
+	disk, err := cutdisk.New(mib)
+	if errors.Is(err, cutdisk.ErrAbsent) {
+		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", d.image).CombinedOutput(); err != nil {
-		t.Skipf("no ext4 can be made here: %v: %s", err, out)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", d.image, d.dir).CombinedOutput(); err != nil {
-		t.Skipf("no loop device can be mounted here: %v: %s", err, out)
-	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
+		if err := disk.Remove(); err != nil {
+			t.Error(err)
 		}
 	})
-	return d
+	return &Disk{t: t, disk: disk}
 }
 
 // Folder makes an empty folder on the disk. It and the disk's own metadata are
 // durable when it returns.
 func (d *Disk) Folder() string {
 	d.n++
-	dir := filepath.Join(d.dir, fmt.Sprint(d.n))
+	dir := filepath.Join(d.disk.Dir(), fmt.Sprint(d.n))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		d.t.Fatal(err)
 	}
@@ -80,12 +60,7 @@ func (d *Disk) Place(t *testing.T) (dir string, cut, back func()) {
 
 // Cut ends every write from this instant on; what was not synced is lost.
 func (d *Disk) Cut() {
-	f, err := os.Open(d.dir)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noFlush)
-		_ = f.Close()
-	}
-	if err != nil {
+	if err := d.disk.Cut(); err != nil {
 		d.t.Errorf("cut: %v", err)
 	}
 }
@@ -93,10 +68,7 @@ func (d *Disk) Cut() {
 // Back mounts the disk again as it is after the cut; nobody may use it.
 func (d *Disk) Back() {
 	d.t.Helper()
-	if out, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
-		d.t.Fatalf("umount: %v: %s", err, out)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", d.image, d.dir).CombinedOutput(); err != nil {
-		d.t.Fatalf("mount: %v: %s", err, out)
+	if err := d.disk.Back(); err != nil {
+		d.t.Fatal(err)
 	}
 }

@@ -1,5 +1,3 @@
-// Package powercut gives tests a disk whose power can be cut: a file system of
-// its own over a loop device, shut down without writing its journal out, so
-// that whatever was not synced is gone. It is for tests on Linux as root and
-// skips elsewhere with the reason.
+// Package powercut gives tests a disk whose power can be cut; internal/cutdisk
+// does the work. Where it cannot, the test is skipped with the reason.
 package powercut

@@ -5,14 +5,19 @@ package faultscmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/internal/cutdisk"
+	"github.com/keposs/keposs/internal/etcdserver"
+	"github.com/keposs/keposs/internal/pgserver"
 )
 
 // clients write at once.
@@ -32,18 +37,16 @@ type Result struct {
 	Seconds  float64         `json:"seconds"`
 }
 
-// A fault is one kind of harm. It does so many rounds over one store; a
-// skipped error says why it cannot be done here.
+// A fault is one kind of harm. It does so many rounds over one store; an error
+// of absent says why it cannot be done here.
 type fault struct {
 	name        string
 	quick, long int
 	do          func(ctx context.Context, r *run, rounds int) error
 }
 
-type skipped string
-
-// Error tells the reason.
-func (s skipped) Error() string { return string(s) }
+// absent are the errors of what this machine lacks.
+var absent = []error{cutdisk.ErrAbsent, pgserver.ErrAbsent, etcdserver.ErrAbsent}
 
 // A run collects.
 type run struct {
@@ -135,8 +138,8 @@ func (r *run) all(ctx context.Context, faults []fault) error {
 func (r *run) attempt(ctx context.Context, name string, f func() error) error {
 	fmt.Fprintf(r.say, "%s …\n", name)
 	err := f()
-	if s, ok := err.(skipped); ok {
-		r.Skipped = append(r.Skipped, name+": "+string(s))
+	if slices.ContainsFunc(absent, func(a error) bool { return errors.Is(err, a) }) {
+		r.Skipped = append(r.Skipped, name+": "+err.Error())
 		return nil
 	}
 	if err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/control"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/internal/cutdisk"
 )
 
 const diskMB = 640
@@ -16,18 +18,18 @@ const diskMB = 640
 // cut is the fault power cut.
 func cut(name string) func(context.Context, *run, int) error {
 	return func(ctx context.Context, r *run, rounds int) error {
-		d, err := newDisk(diskMB)
+		d, err := cutdisk.New(diskMB)
 		if err != nil {
 			return err
 		}
-		defer d.remove()
+		defer func() { _ = d.Remove() }()
 		l := escrowtest.NewLoad(clients)
 		for range rounds {
 			before := l.Acks()
 			if err := blackout(ctx, d, name, l); err != nil {
 				return err
 			}
-			p, err := open(ctx, name, d.at)
+			p, err := open(ctx, name, d.Dir())
 			if err != nil {
 				return err
 			}
@@ -42,15 +44,15 @@ func cut(name string) func(context.Context, *run, int) error {
 }
 
 // blackout runs a backend on d, cuts the power while l writes and mounts again.
-func blackout(ctx context.Context, d *disk, name string, l *escrowtest.Load) error {
-	p, err := open(ctx, name, d.at)
+func blackout(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.Load) error {
+	p, err := open(ctx, name, d.Dir())
 	if err != nil {
 		return err
 	}
 	err = during(ctx, l, p.Backend, func() error {
 		time.Sleep(moment())
 		l.PowerOff()
-		if err := d.cut(); err != nil {
+		if err := d.Cut(); err != nil {
 			return err
 		}
 		_ = p.kill() // it may have ended by itself
@@ -60,10 +62,7 @@ func blackout(ctx context.Context, d *disk, name string, l *escrowtest.Load) err
 	if err != nil {
 		return err
 	}
-	if err := d.unmount(); err != nil {
-		return err
-	}
-	return d.mount()
+	return d.Back()
 }
 
 // controls are caught when a cut loses what they acknowledged, or leaves
@@ -75,12 +74,12 @@ const controlRounds = 6
 // broken runs a control until it is caught.
 func broken(ctx context.Context, r *run, name string) error {
 	for range controlRounds {
-		d, err := newDisk(diskMB)
+		d, err := cutdisk.New(diskMB)
 		if err != nil {
 			return err
 		}
 		caught, err := exposed(ctx, d, name, escrowtest.NewLoad(clients))
-		d.remove()
+		_ = d.Remove()
 		if err != nil {
 			return err
 		}
@@ -91,11 +90,11 @@ func broken(ctx context.Context, r *run, name string) error {
 	return nil
 }
 
-func exposed(ctx context.Context, d *disk, name string, l *escrowtest.Load) (caught bool, err error) {
+func exposed(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.Load) (caught bool, err error) {
 	if err := blackout(ctx, d, name, l); err != nil {
 		return false, err
 	}
-	p, err := open(ctx, name, d.at)
+	p, err := open(ctx, name, d.Dir())
 	if err != nil {
 		return ctx.Err() == nil, ctx.Err()
 	}
@@ -110,13 +109,13 @@ func exposed(ctx context.Context, d *disk, name string, l *escrowtest.Load) (cau
 // goes on when there is room again.
 func full(name string) func(context.Context, *run, int) error {
 	return func(ctx context.Context, r *run, rounds int) error {
-		d, err := newDisk(diskMB)
+		d, err := cutdisk.New(diskMB)
 		if err != nil {
 			return err
 		}
-		defer d.remove()
+		defer func() { _ = d.Remove() }()
 		l := escrowtest.NewLoad(clients)
-		p, err := open(ctx, name, d.at)
+		p, err := open(ctx, name, d.Dir())
 		if err != nil {
 			return err
 		}
@@ -125,7 +124,7 @@ func full(name string) func(context.Context, *run, int) error {
 			before := l.Acks()
 			err := during(ctx, l, p.Backend, func() error {
 				time.Sleep(moment())
-				filler, err := d.fill()
+				filler, err := fill(d.Dir())
 				if err != nil {
 					return err
 				}
@@ -148,6 +147,22 @@ func full(name string) func(context.Context, *run, int) error {
 		}
 		return nil
 	}
+}
+
+// fill writes a file until the disk is full and returns its name.
+func fill(dir string) (string, error) {
+	name := filepath.Join(dir, "filler")
+	f, err := os.Create(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	for block := make([]byte, 1<<20); len(block) >= 512; {
+		if _, err := f.Write(block); err != nil {
+			block = block[:len(block)/2]
+		}
+	}
+	return name, nil
 }
 
 // refused expects that a new record is Exhausted.
