@@ -29,13 +29,7 @@ func cut(name string) func(context.Context, *run, int) error {
 			if err := blackout(ctx, d, name, l); err != nil {
 				return err
 			}
-			p, err := open(ctx, name, d.Dir())
-			if err != nil {
-				return err
-			}
-			err = r.judge(ctx, "power-cut", l, p.Backend, before)
-			p.close()
-			if err != nil {
+			if err := r.reopen(ctx, "power-cut", name, d.Dir(), l, before); err != nil {
 				return err
 			}
 		}

@@ -88,6 +88,16 @@ func during(ctx context.Context, l *escrowtest.Load, b core.Backend, harm func()
 	return err
 }
 
+// reopen starts a backend again over what a fault left in dir and judges the round.
+func (r *run) reopen(ctx context.Context, fault, name, dir string, l *escrowtest.Load, before uint64) error {
+	p, err := open(ctx, name, dir)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return r.judge(ctx, fault, l, p.Backend, before)
+}
+
 // kill is the fault kill -9 of the backend's process.
 func kill(name string) func(context.Context, *run, int) error {
 	return func(ctx context.Context, r *run, rounds int) (err error) {
@@ -108,12 +118,7 @@ func kill(name string) func(context.Context, *run, int) error {
 			if err != nil {
 				return err
 			}
-			if p, err = open(ctx, name, dir); err != nil {
-				return err
-			}
-			err = r.judge(ctx, "kill", l, p.Backend, before)
-			p.close()
-			if err != nil {
+			if err := r.reopen(ctx, "kill", name, dir, l, before); err != nil {
 				return err
 			}
 		}
