@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -110,7 +109,7 @@ func (s *storeFlags) report(r *bench.Result) error {
 	if err != nil {
 		return core.Errorf(core.Usage, "lab escrow", "%w", err)
 	}
-	err = bench.HTML(io.Writer(f), r, "keposs lab escrow --backend "+s.backend+fmt.Sprintf(" --records %d", s.records))
+	err = bench.HTML(f, r, "keposs lab escrow --backend "+s.backend+fmt.Sprintf(" --records %d", s.records))
 	if cerr := f.Close(); err == nil && cerr != nil {
 		err = core.Errorf(core.Exhausted, "lab escrow", "%w", cerr)
 	}

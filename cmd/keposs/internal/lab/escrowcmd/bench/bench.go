@@ -169,8 +169,7 @@ func (r *Result) ratios(took map[string][]sample) {
 		for i := range x {
 			all = append(all, get(x[i])/get(y[i]))
 		}
-		slices.Sort(all)
-		r.Ratios[name] = all[len(all)/2]
+		r.Ratios[name] = middle(all)
 	}
 	rate, p99 := func(x sample) float64 { return x.rate }, func(x sample) float64 { return x.p99 }
 	of("fetch_vs_echo", kFetch, kEcho, rate)
@@ -185,16 +184,20 @@ func median(xs []sample, get func(sample) float64) float64 {
 	for i, x := range xs {
 		all[i] = get(x)
 	}
+	return middle(all)
+}
+
+func middle(all []float64) float64 {
 	slices.Sort(all)
 	return all[len(all)/2]
 }
 
-// record i of a store under measurement.
+// key is that of record i of a store under measurement.
 func key(i int) core.Key {
 	return core.Key(fmt.Sprintf("%032x", uint64(i)*0x9e3779b97f4a7c15))
 }
 
-// fresh makes records 0..n-1 of hotSize and blobSize.
+// fresh makes records from..to-1 of hotSize and blobSize.
 func fresh(ctx context.Context, b core.Backend, from, to int) error {
 	hot, blob := noise(hotSize, from), noise(blobSize, to)
 	for from < to {

@@ -38,8 +38,6 @@ func conflict(v core.Version) error {
 	return &core.Error{Code: core.Conflict, Op: "lab escrow", Current: v}
 }
 
-func asError(err error, to **core.Error) bool { return errors.As(err, to) }
-
 func quiet(dir string) db.Options {
 	return db.DefaultOptions(dir).WithSyncWrites(true).WithNumVersionsToKeep(1).WithValueThreshold(1 << 10).
 		WithCompression(options.None).WithBlockCacheSize(0).WithMetricsEnabled(false).WithLogger(nil)

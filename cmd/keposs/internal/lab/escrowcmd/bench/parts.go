@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,10 +121,5 @@ func calls(ctx context.Context, ccs []*grpc.ClientConn, path string, slice time.
 	time.Sleep(slice)
 	stop.Store(true)
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return sample{}, err
-		}
-	}
-	return summary(slices.Concat(took...), time.Since(begun)), nil
+	return summary(took, errs, time.Since(begun))
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/sscc"
 	"github.com/keposs/keposs/escrow/api"
 )
 
@@ -44,7 +45,7 @@ func same() answer {
 
 // fetch answers a record of a backend, hot and blob.
 func fetch(b core.Backend) answer {
-	b = coalesced(b)
+	b = sscc.Coalesce(b) // how SS-CC asks it
 	return func(ctx context.Context, in *wrapperspb.BytesValue) (*wrapperspb.BytesValue, error) {
 		n := uint64(0)
 		if len(in.GetValue()) == 8 {

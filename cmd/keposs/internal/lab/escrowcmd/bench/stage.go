@@ -45,7 +45,7 @@ func newStage(ctx context.Context, o Options, dir string) (s *stage, err error) 
 	if s.inside, err = s.open(ctx, o, filepath.Join(dir, "inside"), false); err != nil {
 		return s, err
 	}
-	s.joint = coalesced(s.inside)
+	s.joint = sscc.Coalesce(s.inside)
 	if s.outside, err = s.open(ctx, o, filepath.Join(dir, "outside"), true); err != nil {
 		return s, err
 	}
@@ -216,6 +216,3 @@ func (c *child) end() error {
 	}
 	return nil
 }
-
-// coalesced is how SS-CC asks a backend.
-func coalesced(b core.Backend) core.Backend { return sscc.Coalesce(b) }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,7 @@ func write(ctx context.Context, slice time.Duration, w writer) (sample, error) {
 			for !stop.Load() {
 				t := time.Now()
 				next, err := w(ctx, key(i), v, hot)
-				if c := (*core.Error)(nil); core.CodeOf(err) == core.Conflict && asError(err, &c) {
+				if c := (*core.Error)(nil); core.CodeOf(err) == core.Conflict && errors.As(err, &c) {
 					v = c.Current // what the round before left
 					continue
 				}
@@ -50,18 +51,21 @@ func write(ctx context.Context, slice time.Duration, w writer) (sample, error) {
 	time.Sleep(slice)
 	stop.Store(true)
 	wg.Wait()
+	return summary(took, errs, time.Since(begun))
+}
+
+// summary is the sample of what each caller saw in a while, or the first of
+// their errors.
+func summary(took [][]time.Duration, errs []error, while time.Duration) (sample, error) {
 	for _, err := range errs {
 		if err != nil {
 			return sample{}, err
 		}
 	}
-	return summary(slices.Concat(took...), time.Since(begun)), nil
-}
-
-func summary(all []time.Duration, took time.Duration) sample {
+	all := slices.Concat(took...)
 	if len(all) == 0 {
-		return sample{}
+		return sample{}, nil
 	}
 	slices.Sort(all)
-	return sample{rate: float64(len(all)) / took.Seconds(), p99: float64(all[len(all)*99/100].Nanoseconds()) / 1e3}
+	return sample{rate: float64(len(all)) / while.Seconds(), p99: float64(all[len(all)*99/100].Nanoseconds()) / 1e3}, nil
 }
