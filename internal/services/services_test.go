@@ -21,19 +21,7 @@ var update = flag.Bool("update", false, "write docs/roles.md")
 // The document is what the tables say.
 // req: K-10.2-07, TK-06, G-7.11-02
 func TestDocument(t *testing.T) {
-	path := filepath.Join(testenv.Root(), "docs", "roles.md")
-	if *update {
-		if err := os.WriteFile(path, []byte(Render()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(have) != Render() {
-		t.Error("docs/roles.md is not what the tables say: go test ./internal/services -run TestDocument -update, and read the difference")
-	}
+	testenv.Document(t, *update, "roles.md", Render(), "go test ./internal/services -run TestDocument -update")
 }
 
 // Table 1 of clause 10.2, row by row, with the two roles and no third.

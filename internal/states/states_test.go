@@ -3,7 +3,6 @@ package states
 import (
 	"flag"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,7 +17,6 @@ var update = flag.Bool("update", false, "write docs/states.md")
 // The document is what the tables say.
 // req: G-7.11-03, K-17.3-00, TK-05
 func TestDocument(t *testing.T) {
-	path := filepath.Join(testenv.Root(), "docs", "states.md")
 	root := os.DirFS(testenv.Root())
 	terminal, err := Fired(root, "core/mstcc")
 	if err != nil {
@@ -31,19 +29,7 @@ func TestDocument(t *testing.T) {
 	if len(terminal) < 15 || len(server) < 15 {
 		t.Fatalf("found %d and %d events fired: the search looks in the wrong place", len(terminal), len(server))
 	}
-	want := Render(terminal, server)
-	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(have) != want {
-		t.Error("docs/states.md is not what the tables say: go test ./internal/states -run TestDocument -update, and read the difference")
-	}
+	testenv.Document(t, *update, "states.md", Render(terminal, server), "go test ./internal/states -run TestDocument -update")
 }
 
 // The tables have the rows the catalog has, no more and no fewer.

@@ -47,3 +47,22 @@ func NeedLevel(t testing.TB, n int) {
 		t.Skipf("runs at KEPOSS_TEST_LEVEL=%d", n)
 	}
 }
+
+// Document fails t when a page of docs is not want, what it is generated as.
+// With update it is written first; command is what does that.
+func Document(t testing.TB, update bool, page, want, command string) {
+	t.Helper()
+	path := filepath.Join(Root(), "docs", page)
+	if update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != want {
+		t.Errorf("docs/%s is not what it is generated from: %s, and read the difference", page, command)
+	}
+}

@@ -63,20 +63,7 @@ func TestFamiliesCoverEveryCode(t *testing.T) {
 
 // docs/cli.md is what the program is.
 func TestDocs(t *testing.T) {
-	path := filepath.Join(testenv.Root(), "docs", "cli.md")
-	want := Markdown()
-	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(have) != want {
-		t.Error("docs/cli.md differs from the program: go test ./cmd/keposs/internal/cli -run Docs -update")
-	}
+	testenv.Document(t, *update, "cli.md", Markdown(), "go test ./cmd/keposs/internal/cli -run Docs -update")
 }
 
 // Every command a person can run shows an example, and no flag takes a secret.
