@@ -2,11 +2,11 @@ package client
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	"github.com/keposs/keposs/client/builtin"
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/internal/testenv"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/ppd/pin"
 )
@@ -33,17 +33,10 @@ type mine struct{ core.Source }
 
 func (m mine) Describe(ctx context.Context) (core.SourceInfo, error) {
 	i, err := m.Source.Describe(ctx)
-	exe, rerr := os.Open("/proc/self/exe")
-	if rerr != nil {
-		return i, rerr
+	if err != nil {
+		return i, err
 	}
-	defer exe.Close()
-	b := make([]byte, 1)
-	if st, serr := exe.Stat(); serr != nil {
-		return i, serr
-	} else if _, rerr = exe.ReadAt(b, st.Size()-1); rerr != nil {
-		return i, rerr
-	}
-	i.Name, i.Version = "mine", string(b)
+	i.Name = "mine"
+	i.Version, err = testenv.SelfEnd()
 	return i, err
 }

@@ -8,20 +8,15 @@ import (
 	"testing"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/internal/testenv"
 	"github.com/keposs/keposs/plugins"
 )
 
 // pinVersion pins this test binary as the source mine, in a version of one letter.
 func pinVersion(t *testing.T, p PinnedPlugins, version string) {
 	t.Helper()
-	b, err := os.ReadFile(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "mine"), append(b, version...), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testenv.CopySelf(t, filepath.Join(dir, "mine"), version)
 	if _, err := p.Pin(PinRequest{Kind: plugins.KindSource, Name: "mine", Version: version, Root: dir, Main: "mine"}); err != nil {
 		t.Fatal(err)
 	}

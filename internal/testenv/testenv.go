@@ -66,3 +66,32 @@ func Document(t testing.TB, update bool, page, want, command string) {
 		t.Errorf("docs/%s is not what it is generated from: %s, and read the difference", page, command)
 	}
 }
+
+// CopySelf writes this test's binary to path with a letter behind it, which
+// SelfEnd returns in a process of the copy: a program in versions that differ.
+func CopySelf(t testing.TB, path, letter string) {
+	t.Helper()
+	b, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(b, letter...), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// SelfEnd returns the last byte of the running program, on Linux.
+func SelfEnd() (string, error) {
+	exe, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return "", err
+	}
+	defer exe.Close()
+	st, err := exe.Stat()
+	if err != nil {
+		return "", err
+	}
+	b := make([]byte, 1)
+	_, err = exe.ReadAt(b, st.Size()-1)
+	return string(b), err
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/escrow/memory"
+	"github.com/keposs/keposs/internal/testenv"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/plugintest"
 )
@@ -29,31 +30,18 @@ type ours struct{ *memory.Store }
 
 func (o *ours) Describe(ctx context.Context) (core.BackendInfo, error) {
 	i, err := o.Store.Describe(ctx)
-	exe, rerr := os.Open("/proc/self/exe")
-	if rerr != nil {
-		return i, rerr
+	if err != nil {
+		return i, err
 	}
-	defer exe.Close()
-	b := make([]byte, 1)
-	if st, serr := exe.Stat(); serr != nil {
-		return i, serr
-	} else if _, rerr = exe.ReadAt(b, st.Size()-1); rerr != nil {
-		return i, rerr
-	}
-	i.Name, i.Version = "ours", string(b)
+	i.Name = "ours"
+	i.Version, err = testenv.SelfEnd()
 	return i, err
 }
 
 func pinOurs(t *testing.T, p client.PinnedPlugins, version, settings string) {
 	t.Helper()
-	b, err := os.ReadFile(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "ours"), append(b, version...), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testenv.CopySelf(t, filepath.Join(dir, "ours"), version)
 	r := client.PinRequest{Kind: plugins.KindBackend, Name: "ours", Version: version, Root: dir, Main: "ours", Settings: map[string]string{"path": settings}}
 	if _, err := p.Pin(r); err != nil {
 		t.Fatal(err)
