@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -52,13 +51,7 @@ func TestCrashInLife(t *testing.T) {
 		t.Skip("minutes of processes that the race detector does not see; runs without -short")
 	}
 	adopt(t)
-	bin := filepath.Join(t.TempDir(), "keposs")
-	build := exec.Command("go", "build", "-tags", "keposs_crash", "-o", bin, "./cmd/keposs")
-	build.Dir = testenv.Root()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	s := newSite(t, bin, "warn")
+	s := newSite(t, crashBinary(t), "warn")
 	for name, text := range map[string]string{"before": lifeBefore, "after": lifeAfter, "during": lifeDuring} {
 		if err := os.WriteFile(s.file(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -116,13 +115,7 @@ func TestCrash(t *testing.T) {
 		t.Skip("minutes of processes that the race detector does not see; runs without -short")
 	}
 	adopt(t)
-	bin := filepath.Join(t.TempDir(), "keposs")
-	build := exec.Command("go", "build", "-tags", "keposs_crash", "-o", bin, "./cmd/keposs")
-	build.Dir = testenv.Root()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	s := newSite(t, bin, "warn")
+	s := newSite(t, crashBinary(t), "warn")
 	for _, p := range crashPoints {
 		for _, victim := range []string{"process", "plugins"} {
 			if testenv.Level() == 0 && victim != p.quick {

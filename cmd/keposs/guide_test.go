@@ -18,13 +18,9 @@ var guideBlock = regexp.MustCompile("(?m)^```sh ([a-z-]+)\n((?:.*\n)*?)```$")
 // guide reads the commands of docs/plugin-guide.md, by the name of their block.
 func guide(t *testing.T) map[string][]string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "plugin-guide.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string][]string{}
-	for _, m := range guideBlock.FindAllStringSubmatch(string(b), -1) {
-		out[m[1]] = strings.Split(strings.TrimSpace(m[2]), "\n")
+	for name, text := range blocks(t, "plugin-guide.md") {
+		out[name] = strings.Split(strings.TrimSpace(text), "\n")
 	}
 	return out
 }

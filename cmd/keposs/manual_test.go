@@ -14,12 +14,8 @@ import (
 // blocks reads the commands of a page, by the name of their block.
 func blocks(t *testing.T, page string) map[string]string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", page))
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]string{}
-	for _, m := range guideBlock.FindAllStringSubmatch(string(b), -1) {
+	for _, m := range guideBlock.FindAllStringSubmatch(docPage(t, page), -1) {
 		out[m[1]] = m[2]
 	}
 	return out
@@ -79,20 +75,12 @@ var commandInPage = regexp.MustCompile("`(keposs [a-z][a-z -]*)")
 
 // Every command a page names exists.
 func TestPagesNameRealCommands(t *testing.T) {
-	help, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "cli.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
+	help, n := docPage(t, "cli.md"), 0
 	for _, page := range []string{"admin-guide.md", "user-guide.md", "security-policy.md", "standards.md", "roles.md", "operations.md"} {
-		b, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", page))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range commandInPage.FindAllStringSubmatch(strings.ReplaceAll(string(b), "\n", " "), -1) {
+		for _, m := range commandInPage.FindAllStringSubmatch(strings.ReplaceAll(docPage(t, page), "\n", " "), -1) {
 			words, found := strings.Fields(m[1]), false
 			for i := len(words); i > 1 && !found; i-- {
-				found = strings.Contains(string(help), "\n### "+strings.Join(words[:i], " ")+"\n")
+				found = strings.Contains(help, "\n### "+strings.Join(words[:i], " ")+"\n")
 			}
 			if n++; !found {
 				t.Errorf("%s names %q", page, m[1])
