@@ -32,12 +32,9 @@ var (
 
 // Binary is where the built server lies; an error is ErrAbsent.
 func Binary() (string, error) {
-	base := os.Getenv("XDG_CACHE_HOME")
-	if base == "" {
-		var err error
-		if base, err = os.UserCacheDir(); err != nil {
-			return "", fmt.Errorf("%w: no cache folder: %w", ErrAbsent, err)
-		}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("%w: no cache folder: %w", ErrAbsent, err)
 	}
 	path := filepath.Join(base, "keposs-ci", "etcd-"+Version, "etcd")
 	if _, err := os.Stat(path); err != nil {

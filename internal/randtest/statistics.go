@@ -48,10 +48,6 @@ func poker(bits []byte, m int) float64 {
 // patterns counts the overlapping m-bit patterns of the sequence closed to a ring.
 func patterns(bits []byte, m int) []float64 {
 	count := make([]float64, 1<<m)
-	if m == 0 {
-		count[0] = float64(len(bits))
-		return count
-	}
 	v, mask := 0, 1<<m-1
 	for i := range len(bits) + m - 1 {
 		v = (v<<1 | int(bits[i%len(bits)])) & mask
