@@ -10,6 +10,7 @@ import (
 	"github.com/keposs/keposs/core/sscc/sscctest"
 	"github.com/keposs/keposs/escrow/badger"
 	"github.com/keposs/keposs/escrow/internal/powercut"
+	"github.com/keposs/keposs/internal/testenv"
 )
 
 // in opens the store of a folder, with small files.
@@ -27,12 +28,12 @@ func in(t *testing.T, dir string) core.Backend {
 // kill -9 of SS-CC at random instants: no answer runs ahead of the count.
 // req: K-7.2-D3, X-13
 func TestKilledAtRandom(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(), Open: in})
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()), Open: in})
 }
 
 // The power of the disk is cut at random instants: the same.
 // req: K-7.2-D3
 func TestPowerCut(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds() / 3, Open: in,
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()) / 3, Open: in,
 		Machine: func(t *testing.T) sscctest.Place { return powercut.New(t, 512).Place }})
 }

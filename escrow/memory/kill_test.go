@@ -9,6 +9,7 @@ import (
 	"github.com/keposs/keposs/core/sscc/sscctest"
 	"github.com/keposs/keposs/escrow/internal/powercut"
 	"github.com/keposs/keposs/escrow/memory"
+	"github.com/keposs/keposs/internal/testenv"
 )
 
 // in opens the log of a folder.
@@ -25,12 +26,12 @@ func in(t *testing.T, dir string) core.Backend {
 // kill -9 of SS-CC at random instants: no answer runs ahead of the count.
 // req: K-7.2-D3, X-13
 func TestKilledAtRandom(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(), Open: in})
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()), Open: in})
 }
 
 // The power of the disk is cut at random instants: the same.
 // req: K-7.2-D3
 func TestPowerCut(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds() / 3, Open: in,
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()) / 3, Open: in,
 		Machine: func(t *testing.T) sscctest.Place { return powercut.New(t, 64).Place }})
 }

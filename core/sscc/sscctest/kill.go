@@ -17,7 +17,6 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sscc"
-	"github.com/keposs/keposs/internal/testenv"
 )
 
 // The environment of a process that is going to be killed.
@@ -38,14 +37,14 @@ type Killing struct {
 	Machine func(t *testing.T) Place
 }
 
-// A Place gives an empty folder, what ends the machine under it, and what brings
-// the folder back.
-type Place func(t *testing.T) (dir string, cut, back func())
+// A Place gives an empty folder, what ends the machine under it and the process
+// p with it, and what brings the folder back.
+type Place func(t *testing.T) (dir string, cut func(p *os.Process), back func())
 
-// Rounds is how often backends are ended: enough to see that it works at level
-// 0, a hundred times from level 1 on.
-func Rounds() int {
-	if testenv.Level() == 0 {
+// Rounds is how often backends are ended at a test level: enough to see that it
+// works at level 0, a hundred times from level 1 on.
+func Rounds(level int) int {
+	if level == 0 {
 		return 3
 	}
 	return 100
@@ -63,7 +62,9 @@ func KilledAtRandom(t *testing.T, k Killing) {
 		guesser(t, k.Open(t, dir), os.Getenv(envAnswerFirst) != "")
 		return
 	}
-	place := func(t *testing.T) (string, func(), func()) { return t.TempDir(), func() {}, func() {} }
+	place := func(t *testing.T) (string, func(*os.Process), func()) {
+		return t.TempDir(), func(p *os.Process) { _ = p.Kill() }, func() {}
+	}
 	if k.Machine != nil {
 		place = k.Machine(t)
 	}
@@ -128,8 +129,7 @@ func (k Killing) life(t *testing.T, place Place, self string, mutant bool) (answ
 			go func() {
 				defer close(ended)
 				time.Sleep(wait)
-				cut()
-				_ = cmd.Process.Kill()
+				cut(cmd.Process)
 			}()
 		})
 	}

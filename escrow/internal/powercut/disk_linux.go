@@ -50,12 +50,21 @@ func (d *Disk) Folder() string {
 	return dir
 }
 
-// Place is a folder with what ends the disk under it and what brings it back;
-// t's end removes the folder.
-func (d *Disk) Place(t *testing.T) (dir string, cut, back func()) {
+// Place is a folder with what ends the disk and a process over it, and what
+// brings the folder back; t's end removes it. The process is stopped before the
+// disk: without power no program goes on either, and a sync that the shutdown
+// overtakes may be told that it succeeded (jbd2 answers for a transaction it has
+// just aborted), which nobody would live to hear.
+func (d *Disk) Place(t *testing.T) (dir string, cut func(p *os.Process), back func()) {
 	dir = d.Folder()
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir, d.Cut, d.Back
+	return dir, func(p *os.Process) {
+		if err := p.Signal(unix.SIGSTOP); err != nil {
+			d.t.Errorf("stop the process before the cut: %v", err)
+		}
+		d.Cut()
+		_ = p.Kill()
+	}, d.Back
 }
 
 // Cut ends every write from this instant on; what was not synced is lost.

@@ -2,7 +2,10 @@
 
 package powercut
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 // A Disk exists on Linux only.
 type Disk struct{}
@@ -17,7 +20,9 @@ func New(t testing.TB, _ int64) *Disk {
 func (*Disk) Folder() string { return "" }
 
 // Place is never reached.
-func (*Disk) Place(*testing.T) (dir string, cut, back func()) { return "", nil, nil }
+func (*Disk) Place(*testing.T) (dir string, cut func(*os.Process), back func()) {
+	return "", nil, nil
+}
 
 // Cut is never reached.
 func (*Disk) Cut() {}
