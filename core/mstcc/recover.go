@@ -48,7 +48,7 @@ func (m *Module) Recover(ctx context.Context, req RecoverRequest, o OpenOptions,
 	}
 	res, err := m.resumeInit(ctx, conn, false)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	if res == nil {
 		if res, err = m.recoverAndStore(ctx, conn, req, o, p); err != nil {
@@ -87,11 +87,11 @@ func (m *Module) checkRecover(req RecoverRequest) error {
 // recoverAndStore is everything between the open session and the new user.
 func (m *Module) recoverAndStore(ctx context.Context, conn Escrow, req RecoverRequest, o OpenOptions, p core.Prompter) (*InitResult, error) {
 	if err := m.openInterim(ctx); err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	a, err := m.rebind(ctx, conn, req.Sheet)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	defer a.wipe()
 	if err := m.machine.Fire(EvNeedPPD, GuardPairTested); err != nil {
@@ -107,7 +107,9 @@ func (m *Module) recoverAndStore(ctx context.Context, conn Escrow, req RecoverRe
 		if errors.Is(err, core.Auth) {
 			_ = m.machine.Fire(EvPPDBad, GuardTriesLeft)
 		}
-		_ = m.machine.Fire(EvCancel, GuardReturnInit)
+		if err = m.heed(ctx, err); m.machine.State() == CSPEntry {
+			_ = m.machine.Fire(EvCancel, GuardReturnInit)
+		}
 		return nil, err
 	}
 	defer g.wipe()
@@ -116,7 +118,7 @@ func (m *Module) recoverAndStore(ctx context.Context, conn Escrow, req RecoverRe
 	}
 	m.cfg.Step.At("recover.sealed")
 	if err := m.replace(ctx, a, g); err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	res := &InitResult{User: a.user, Approved: g.approved, Quality: g.quality, Strength: g.strength}
 	return res, m.fillPubs(res)
