@@ -29,12 +29,14 @@ type RecoverRequest struct {
 // sheet, its code opens the anchor and binds this device, the factors of one
 // set are entered, and a revoke follows in which every factor is captured
 // again. The old device is bound no more. A crash before Prepare was
-// acknowledged starts over; after it the same call completes the Commit.
+// acknowledged starts over; after it the same call completes the Commit. Keys
+// stay in the space the sheet names: approved ones are recovered by approved
+// functions and images only, and others never become approved.
 //
 // Policy means that what SS-CC serves is not the sheet's; Refused is all SS-CC
 // says when it does not know user, code or device; Auth means that something
 // entered, the code included, was wrong, and costs a counted try.
-// req: K-17.1-D1
+// req: K-17.1-D1, G-7.2-03, X-23
 func (m *Module) Recover(ctx context.Context, req RecoverRequest, o OpenOptions, p core.Prompter) (*InitResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,7 +122,7 @@ func (m *Module) recoverAndStore(ctx context.Context, conn Escrow, req RecoverRe
 	if err := m.replace(ctx, a, g); err != nil {
 		return nil, m.soft(ctx, err)
 	}
-	res := &InitResult{User: a.user, Approved: g.approved, Quality: g.quality, Strength: g.strength}
+	res := &InitResult{User: a.user, Approved: g.approved && m.profile.approved, Quality: g.quality, Strength: g.strength}
 	return res, m.fillPubs(res)
 }
 
@@ -172,6 +174,7 @@ func (m *Module) rebind(ctx context.Context, conn Escrow, s *mf.Sheet) (_ *attem
 	if a.checked, err = mf.CheckSheet(ans.Policy, s, x); err != nil {
 		return nil, err
 	}
+	m.profile.approved = a.checked.ApprovedKeys // capture refuses them to what is not approved
 	if a.slow == nil {
 		return nil, core.Errorf(core.Unsupported, "mstcc: recover", "this build has no kdf %s", a.checked.Policy.KDF.Name)
 	}
