@@ -21,15 +21,18 @@ const maxScript = 64
 
 // Executable is the program a person means by path: the file itself, or of a
 // folder the one executable at its top. Errors: NotFound, and Usage for a
-// folder with none or several.
+// folder with none or several, or what is neither file nor folder.
 func Executable(path string) (string, error) {
 	const op = "plugin check"
 	st, err := os.Stat(path)
 	if err != nil {
 		return "", core.Errorf(core.NotFound, op, "%s does not exist", path)
 	}
-	if !st.IsDir() {
+	if st.Mode().IsRegular() {
 		return path, nil
+	}
+	if !st.IsDir() {
+		return "", core.Errorf(core.Usage, op, "%s is no regular file and no folder", path)
 	}
 	list, err := os.ReadDir(path)
 	if err != nil {

@@ -66,6 +66,9 @@ func TestProgram(t *testing.T) {
 			}
 		})
 	}
+	if _, err := Program(t.Context(), "/dev/null", os.Stderr); !errors.Is(err, core.Usage) {
+		t.Errorf("a device: %v", err)
+	}
 	dir := t.TempDir()
 	write(t, dir, "s", mark+"build/p"+makes)
 	for range 2 { // what was built is no second executable at the top

@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -69,7 +70,11 @@ func certificate() (tls.Certificate, []byte, error) {
 }
 
 func command(t Target, env ...string) *exec.Cmd {
-	cmd := exec.Command(t.Path, t.Args...)
+	path := t.Path
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs // a bare name is the file here, not one in PATH
+	}
+	cmd := exec.Command(path, t.Args...)
 	for _, k := range []string{"PATH", "LANG", "LC_ALL", "SYSTEMROOT"} {
 		if v, ok := os.LookupEnv(k); ok {
 			cmd.Env = append(cmd.Env, k+"="+v)

@@ -62,3 +62,18 @@ func TestPluginPinOfABuiltProgram(t *testing.T) {
 		t.Errorf("the pinned copy: status %d: %s%s", status, stdout, stderr)
 	}
 }
+
+// A bare name is a file of this folder, never a program in PATH.
+func TestPluginPathIsAFile(t *testing.T) {
+	onLinux(t)
+	t.Chdir(t.TempDir())
+	text := fmt.Sprintf("#!/bin/sh\nGORACE=atexit_sleep_ms=0 KEPOSS_PLUGIN=sensor:mine exec '%s'\n", os.Args[0])
+	if err := os.WriteFile("true", []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"true", "./true"} {
+		if status, stdout, stderr := run(t, t.TempDir(), "plugin", "pin", name); status != ExitOK || !strings.Contains(stdout, "pinned sensor mine") {
+			t.Errorf("%s: status %d: %s%s", name, status, stdout, stderr)
+		}
+	}
+}
