@@ -1,11 +1,13 @@
 package check
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keposs/keposs/core"
 )
@@ -75,6 +77,47 @@ func TestProgram(t *testing.T) {
 		if got, err := Program(t.Context(), dir, os.Stderr); err != nil || got != filepath.Join(dir, "build", "p") {
 			t.Errorf("of the folder: %q, %v", got, err)
 		}
+	}
+}
+
+// A program that says nothing and whose helpers hold its standard output is
+// given up all the same, and its helpers end with it.
+func TestHelpersDoNotHoldTheCheck(t *testing.T) {
+	linux(t)
+	t.Parallel()
+	dir := t.TempDir()
+	note := filepath.Join(dir, "pid")
+	write(t, dir, "p", "#!/bin/sh\nsleep 600 &\necho $! >'"+note+"'\nwait\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Identify(ctx, Target{Path: filepath.Join(dir, "p")})
+		ended <- err
+	}()
+	var pid string
+	for pid == "" {
+		b, _ := os.ReadFile(note)
+		pid, _, _ = strings.Cut(string(b), "\n")
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("it says what it is")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the check waits for a helper")
+	}
+	for i := 0; ; i++ { // the kernel's own time
+		if _, _, alive := stat("/proc/" + pid + "/stat"); !alive {
+			break
+		}
+		if i == 1000 {
+			t.Fatal("the helper lives on")
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
