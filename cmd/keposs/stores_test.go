@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/keposs/keposs/internal/cutdisk"
 	"github.com/keposs/keposs/internal/etcdserver"
 	"github.com/keposs/keposs/internal/pgserver"
 	"github.com/keposs/keposs/internal/testenv"
@@ -58,6 +59,12 @@ func absent(t *testing.T, err, want error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// power tells whether a power cut can be made here.
+func power() bool {
+	d, err := cutdisk.New(16)
+	return err == nil && d.Remove() == nil
 }
 
 func TestFaultsQuick(t *testing.T) {
