@@ -57,8 +57,8 @@ type run struct {
 var backends = map[string][]fault{
 	"badger":   {{"kill", 12, 200, kill("badger")}, {"power-cut", 10, 200, cut("badger")}, {"disk-full", 1, 3, full("badger")}},
 	"memory":   {{"kill", 12, 200, kill("memory")}, {"power-cut", 6, 200, cut("memory")}},
-	"postgres": {{"primary-kill", 3, 10, primaryKill}},
-	"etcd":     {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, slowNetwork}, {"half-open-network", 1, 3, halfOpen}},
+	"postgres": {{"primary-kill", 3, 10, primaryKill}, {"slow-network", 1, 3, network(postgresNetwork).slow}, {"half-open-network", 1, 3, network(postgresNetwork).halfOpen(true)}},
+	"etcd":     {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, network(etcdNetwork).slow}, {"half-open-network", 1, 3, network(etcdNetwork).halfOpen(false)}},
 }
 
 // Command is `lab faults`.
