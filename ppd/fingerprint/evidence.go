@@ -17,7 +17,7 @@ const (
 	evidenceDist  = 16.0                 // pixels between a minutia and the middle of its cell
 	evidenceAngle = 35 * math.Pi / 180   // and the same in direction
 	coverDist     = 30.0                 // a cell this near to any minutia is covered
-	evidenceShare = 0.56                 // of the covered cells must agree
+	evidenceShare = 56                   // in a hundred of the covered cells must agree
 	leastRoots    = minFeatures * 9 / 10 // of a vault; fewer are an accident of the search
 )
 
@@ -64,9 +64,7 @@ func (s sight) compare(cells []int) (agree, covered int) {
 	}
 	m := s.m
 	for range 3 {
-		at := m.applyAll(s.query)
-		ps := match(at, enrolled, evidenceDist, evidenceAngle)
-		clear(at)
+		ps := matchMoved(m, s.query, enrolled, evidenceDist, evidenceAngle)
 		agree = max(agree, len(ps))
 		if len(ps) < 3 {
 			break
@@ -94,7 +92,13 @@ func sound(sights []sight, enrolled [][]int) bool {
 		a, c := s.compare(enrolled[s.finger])
 		agree, covered = agree+a, covered+c
 	}
-	return agree > 0 && float64(agree) >= evidenceShare*float64(covered)
+	return enough(agree, covered)
+}
+
+// enough is the rule in whole numbers: in floating point 0.56 · 25 lies above 14,
+// and 14 of 25 were refused.
+func enough(agree, covered int) bool {
+	return agree > 0 && 100*agree >= evidenceShare*covered
 }
 
 // enrolled lists the cells of each finger for which held says that the vault
