@@ -60,6 +60,7 @@ func harness(c *etcdserver.Cluster) escrowtest.Harness {
 }
 
 func process(t *testing.T, h escrowtest.Harness) escrowtest.Harness {
+	h.Kill = plugintest.KillBackend
 	h.New = func() (core.Backend, error) {
 		b, _, err := plugintest.OpenBackend(t.Context(), "etcd")
 		return b, err

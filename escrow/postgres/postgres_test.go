@@ -45,6 +45,7 @@ func TestConformance(t *testing.T) {
 	t.Run("value", func(t *testing.T) { escrowtest.Run(t, harness(dsn)) })
 	t.Run("process", func(t *testing.T) {
 		h := harness(dsn)
+		h.Kill = plugintest.KillBackend
 		h.New = func() (core.Backend, error) {
 			b, _, err := plugintest.OpenBackend(t.Context(), "postgres")
 			return b, err
