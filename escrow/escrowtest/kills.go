@@ -178,11 +178,14 @@ func killedImporting(ctx context.Context, r *Rig) error {
 		if err != nil {
 			return err
 		}
-		imported := make(chan error, 1)
-		go func() { imported <- bring(ctx, x, recs, dead) }()
+		imported := make(chan struct{})
+		go func() {
+			defer close(imported)
+			_ = bring(ctx, x, recs, dead) // nobody hears the answer
+		}()
 		time.Sleep(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
 		err = r.Kill(f.Backend)
-		_ = <-imported // nobody hears the answer
+		<-imported
 		if err = first(err, f.again(ctx)); err != nil {
 			return err
 		}
