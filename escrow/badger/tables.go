@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"sync"
 
 	db "github.com/dgraph-io/badger/v4"
@@ -45,6 +46,7 @@ func checkTables(o db.Options) error {
 	var wg sync.WaitGroup
 	for range min(4, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
+			debug.SetPanicOnFault(true)
 			for id := range ids {
 				if terr := checkTable(table.NewFilename(id, o.Dir)); terr != nil {
 					mu.Lock()
@@ -62,20 +64,25 @@ func checkTables(o db.Options) error {
 	return err
 }
 
-// checkTable verifies one file: blocks, index, checksum of the index and the
-// lengths of both, from the end.
+// checkTable verifies one file.
 func checkTable(path string) (err error) {
 	f, err := z.OpenMmapFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close(-1)) }()
+	return checkBytes(f.Data)
+}
+
+// checkBytes verifies a table's blocks, index, checksum of the index and the
+// lengths of both, from the end.
+func checkBytes(b []byte) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // a damaged mapping, or an index that was made to fit its checksum
 			err = fmt.Errorf("%v", r)
 		}
 	}()
-	rest, sum, err := summed(f.Data)
+	rest, sum, err := summed(b)
 	if err != nil {
 		return err
 	}
