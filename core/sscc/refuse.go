@@ -13,7 +13,10 @@ import (
 // meets everybody at once; it is stored when the storage takes it.
 // req: G-7.6-03
 func (s *Server) noteRefused(ctx context.Context, c *call, err error) error {
-	e := event{kind: evRefused, code: core.CodeOf(err), op: c.op, subject: s.audit.digest(c.k, c.key), device: s.audit.digest(c.k, c.peer.Device[:])}
+	e := event{kind: evRefused, code: core.CodeOf(err), op: c.op, subject: digestFor(&c.cost, c.k, c.key), device: digestFor(&c.cost, c.k, c.peer.Device[:])}
+	if e.code == core.Refused {
+		c.k.level(&c.cost, callNames, callOpens)
+	}
 	switch e.code {
 	case core.Refused, core.Locked:
 		if failed := s.audit.record(ctx, e); failed != nil {
