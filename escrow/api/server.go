@@ -29,7 +29,7 @@ import (
 const (
 	maxConnections  = 4096
 	maxStreams      = 256 // calls at once on one connection
-	streamWorkers   = 128 // goroutines that serve calls one after the other; more calls at once get one of their own
+	streamWorkers   = 32  // goroutines that serve calls one after the other; more calls at once get one of their own
 	maxHeaders      = 8 << 10
 	handshakeLimit  = 10 * time.Second // TLS, and the two rounds of a key exchange
 	requestLimit    = 30 * time.Second
