@@ -15,7 +15,7 @@ import (
 func (s *Server) noteRefused(ctx context.Context, c *call, err error) error {
 	e := event{kind: evRefused, code: core.CodeOf(err), op: c.op, subject: s.audit.digest(c.k, c.key), device: s.audit.digest(c.k, c.peer.Device[:])}
 	switch e.code {
-	case core.Refused, core.Locked:
+	case core.Refused, core.Locked, core.Environment:
 		if failed := s.audit.record(ctx, e); failed != nil {
 			return failed
 		}

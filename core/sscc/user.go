@@ -31,6 +31,7 @@ type app struct {
 	limit   uint8
 	destroy bool
 	created int64
+	attest  string // PLATFORM=SUBJECT every terminal must prove; "" = none
 }
 
 func (a *app) marshal() []byte {
@@ -42,6 +43,9 @@ func (a *app) marshal() []byte {
 	p.U8(a.limit)
 	p.Flag(a.destroy)
 	p.U64(uint64(a.created))
+	if a.attest != "" {
+		p.Var([]byte(a.attest))
+	}
 	return p.B
 }
 
@@ -54,6 +58,11 @@ func parseApp(b []byte) (*app, error) {
 	u.Raw(a.id[:])
 	a.name = string(u.Var(maxName))
 	a.revoked, a.limit, a.destroy, a.created = u.Flag(), u.U8(), u.Flag(), int64(u.U64())
+	if !u.Done() && !u.Bad() { // what is there is set: one form for one app
+		if a.attest = string(u.Var(maxAttest)); a.attest == "" {
+			u.Fail()
+		}
+	}
 	if v != recordVersion || !u.Done() || a.limit < 1 || a.limit > protocol.MaxHeld {
 		return nil, corrupt("app")
 	}
@@ -66,6 +75,7 @@ type device struct {
 	key     protocol.Point
 	revoked bool
 	created int64
+	proved  int64 // Unix seconds of the last attestation accepted; 0 = none
 }
 
 func (d *device) marshal() []byte {
@@ -76,6 +86,9 @@ func (d *device) marshal() []byte {
 	p.Raw(d.key[:])
 	p.Flag(d.revoked)
 	p.U64(uint64(d.created))
+	if d.proved != 0 {
+		p.U64(uint64(d.proved))
+	}
 	return p.B
 }
 
@@ -87,6 +100,11 @@ func parseDevice(b []byte) (*device, error) {
 	u.Raw(d.id[:])
 	u.Raw(d.key[:])
 	d.revoked, d.created = u.Flag(), int64(u.U64())
+	if !u.Done() && !u.Bad() {
+		if d.proved = int64(u.U64()); d.proved <= 0 {
+			u.Fail()
+		}
+	}
 	if v != recordVersion || !u.Done() {
 		return nil, corrupt("device")
 	}
@@ -107,6 +125,7 @@ type call struct {
 	k    *keyring
 	peer protocol.Peer
 	app  *app
+	dev  *device
 	key  core.Key // of the user
 	op   string
 }
@@ -119,11 +138,15 @@ func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id pr
 		if c.app.revoked {
 			return refused
 		}
+		if err := c.proved(); err != nil {
+			return err
+		}
 		return fn(c, u)
 	})
 }
 
-// serveIf is serve for devices of a revoked app too.
+// serveIf is serve for devices of a revoked app too, and for those that owe an
+// attestation.
 func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id protocol.ID, policy bool, fn func(c *call, u *user) error) (err error) {
 	start := time.Now()
 	defer func() {
@@ -186,6 +209,7 @@ func (c *call) admit(ctx context.Context) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.dev = d
 	if d.revoked || d.key != c.peer.Key {
 		return nil, refused
 	}
