@@ -34,9 +34,20 @@ type app struct {
 	attest  string // PLATFORM=SUBJECT every terminal must prove; "" = none
 }
 
+// attestVersion is the version of an app or device record with the field that
+// attestations brought; without it the record is of version 1 as before.
+const attestVersion = 2
+
+func versionOf(attests bool) uint8 {
+	if attests {
+		return attestVersion
+	}
+	return recordVersion
+}
+
 func (a *app) marshal() []byte {
 	p := &enc.Packer{}
-	p.U8(recordVersion)
+	p.U8(versionOf(a.attest != ""))
 	p.Raw(a.id[:])
 	p.Var([]byte(a.name))
 	p.Flag(a.revoked)
@@ -58,12 +69,10 @@ func parseApp(b []byte) (*app, error) {
 	u.Raw(a.id[:])
 	a.name = string(u.Var(maxName))
 	a.revoked, a.limit, a.destroy, a.created = u.Flag(), u.U8(), u.Flag(), int64(u.U64())
-	if !u.Done() && !u.Bad() { // what is there is set: one form for one app
-		if a.attest = string(u.Var(maxAttest)); a.attest == "" {
-			u.Fail()
-		}
+	if v == attestVersion {
+		a.attest = string(u.Var(maxAttest))
 	}
-	if v != recordVersion || !u.Done() || a.limit < 1 || a.limit > protocol.MaxHeld {
+	if v != versionOf(a.attest != "") || !u.Done() || a.limit < 1 || a.limit > protocol.MaxHeld {
 		return nil, corrupt("app")
 	}
 	return a, nil
@@ -80,7 +89,7 @@ type device struct {
 
 func (d *device) marshal() []byte {
 	p := &enc.Packer{}
-	p.U8(recordVersion)
+	p.U8(versionOf(d.proved != 0))
 	p.Raw(d.app[:])
 	p.Raw(d.id[:])
 	p.Raw(d.key[:])
@@ -100,12 +109,10 @@ func parseDevice(b []byte) (*device, error) {
 	u.Raw(d.id[:])
 	u.Raw(d.key[:])
 	d.revoked, d.created = u.Flag(), int64(u.U64())
-	if !u.Done() && !u.Bad() {
-		if d.proved = int64(u.U64()); d.proved <= 0 {
-			u.Fail()
-		}
+	if v == attestVersion {
+		d.proved = int64(u.U64())
 	}
-	if v != recordVersion || !u.Done() {
+	if v != versionOf(d.proved != 0) || d.proved < 0 || !u.Done() {
 		return nil, corrupt("device")
 	}
 	return d, nil
