@@ -60,6 +60,7 @@ func harness(c *etcdserver.Cluster) escrowtest.Harness {
 }
 
 func process(t *testing.T, h escrowtest.Harness) escrowtest.Harness {
+	h.Kill = plugintest.KillBackend
 	h.New = func() (core.Backend, error) {
 		b, _, err := plugintest.OpenBackend(t.Context(), "etcd")
 		return b, err
@@ -82,12 +83,15 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// SS-CC keeps its counter invariants over this engine.
+// SS-CC keeps its counter invariants over this engine, through two handles.
 // req: K-7.2-D3, TK-10
 func TestInvariants(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	c := start(t, 3)
-	sscctest.Run(t, func(t *testing.T) core.Backend { return open(t, place(c)) })
+	sscctest.Run(t, func(t *testing.T) core.Backend {
+		p := place(c)
+		return sscctest.Fan(open(t, p), open(t, p))
+	})
 }
 
 func open(t *testing.T, c core.Config) core.Backend {
