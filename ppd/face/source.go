@@ -306,11 +306,14 @@ func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret
 	sec := c.c.sketch.Recover(projected, [HelperSize]byte(req.Helper), c.c.hash)
 	select {
 	case <-end.C:
-		return sec, nil
 	case <-ctx.Done():
-		sec.Wipe()
-		return nil, core.Errorf(core.Canceled, op, "%w", ctx.Err())
 	}
+	// Where the work outlasted the answer both are ready; the context wins.
+	if err := ctx.Err(); err != nil {
+		sec.Wipe()
+		return nil, core.Errorf(core.Canceled, op, "%w", err)
+	}
+	return sec, nil
 }
 
 // Close implements core.Capture.
