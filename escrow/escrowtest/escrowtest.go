@@ -89,6 +89,8 @@ type Harness struct {
 	// Tidy does now what the store does in time while it is open: compaction,
 	// collection of what is dead, vacuum; nil when it cannot be asked to.
 	Tidy func(ctx context.Context, p *Place, b core.Backend) error
+	// Records is how many the kit may fill a store with; 0 = a million.
+	Records int
 	// Harms are what can happen to a replicated store, by name: leader-kill,
 	// leader-pause, partition, slow-peer. Each does its harm, waits, and undoes it.
 	Harms map[string]func(ctx context.Context) error

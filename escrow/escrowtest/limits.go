@@ -2,6 +2,7 @@ package escrowtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -19,7 +20,7 @@ import (
 var limits = []Case{
 	{"MillionRecords", "A million records are kept, scanned whole and in order, counted up, and are there after reopening.",
 		"Look at what grows with the number of records: memory, the time to open, pages of a scan.", "O", 2,
-		func(ctx context.Context, r *Rig) error { return manyRecords(ctx, r, 1_000_000) }},
+		func(ctx context.Context, r *Rig) error { return manyRecords(ctx, r, cmp.Or(r.Records, 1_000_000)) }},
 	{"DiskFull", "On a full disk changes are refused and reading goes on or says so; with room again, opened anew, nothing acknowledged is lost and work goes on.",
 		"Keep a watermark, and a ballast to open with.", "O", 2, diskFull},
 }

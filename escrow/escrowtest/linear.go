@@ -193,17 +193,21 @@ func judge(h []porcupine.Operation) error {
 	return fmt.Errorf("no order of these %d operations explains every answer", len(h))
 }
 
-// busyHistory judges what clients see until ctx ends, while harm is done.
-func busyHistory(ctx context.Context, r *Rig, f *Fixture) error {
-	handles := []core.Backend{f}
-	if r.Shared {
-		other, err := f.Second(ctx)
-		if err != nil {
-			return err
-		}
-		defer other.Close()
-		handles = append(handles, other)
+// handles are f and, where the store is shared, another one on its place.
+func (f *Fixture) handles(ctx context.Context) (hs []core.Backend, done func(), err error) {
+	hs, done = []core.Backend{f}, func() {}
+	if !f.rig.Shared {
+		return hs, done, nil
 	}
+	other, err := f.Second(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(hs, other), func() { _ = other.Close() }, nil
+}
+
+// busyHistory judges what clients see until ctx ends, while harm is done.
+func busyHistory(ctx context.Context, handles []core.Backend) error {
 	h, err := history(ctx, handles, newKeys(), 6, 12, 400, true)
 	var skip Skip
 	if err = first(err, judge(h)); errors.As(err, &skip) {
@@ -217,15 +221,11 @@ func linearizable(ctx context.Context, r *Rig, clients, nkeys, ops int) error {
 	if err != nil {
 		return err
 	}
-	handles := []core.Backend{b}
-	if r.Shared {
-		other, err := b.Second(ctx)
-		if err != nil {
-			return err
-		}
-		defer other.Close()
-		handles = append(handles, other)
+	handles, done, err := b.handles(ctx)
+	if err != nil {
+		return err
 	}
+	defer done()
 	h, err := history(ctx, handles, newKeys(), clients, nkeys, ops, false)
 	if err != nil {
 		return err

@@ -146,15 +146,14 @@ func (d *deaf) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resul
 	return out, err
 }
 
-// hasty answers from a map and writes its log a second later.
+// hasty answers from a map and writes its log much later, if it is still there.
 type hasty struct {
 	core.Backend // the map
 	log          core.Backend
 	mu           sync.Mutex
-	late         sync.WaitGroup
 }
 
-const lag = time.Second
+const lag = 10 * time.Second
 
 func (h *hasty) Configure(ctx context.Context, c core.Config) error {
 	h.log = memory.New()
@@ -181,16 +180,12 @@ func (h *hasty) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 	defer h.mu.Unlock()
 	out, err := h.Backend.CommitMany(ctx, ms)
 	if err == nil {
-		h.late.Go(func() {
-			time.Sleep(lag)
-			_, _ = h.log.CommitMany(context.WithoutCancel(ctx), ms)
-		})
+		time.AfterFunc(lag, func() { _, _ = h.log.CommitMany(context.WithoutCancel(ctx), ms) })
 	}
 	return out, err
 }
 
 func (h *hasty) Close() error {
-	h.late.Wait()
 	if h.log != nil {
 		_ = h.log.Close()
 	}

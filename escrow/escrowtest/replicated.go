@@ -31,13 +31,18 @@ func harmed(name string) func(context.Context, *Rig) error {
 		if err != nil {
 			return err
 		}
+		handles, done, err := f.handles(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
 		l := NewLoad(8)
 		for range harms {
 			begun := l.Acks()
 			told := make(chan error, 1)
 			if err := l.during(ctx, f, func() error {
 				busy, stop := context.WithCancel(ctx)
-				go func() { told <- busyHistory(busy, r, f) }()
+				go func() { told <- busyHistory(busy, handles) }()
 				err := harm(ctx)
 				stop()
 				return errors.Join(err, <-told)

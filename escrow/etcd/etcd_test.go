@@ -53,7 +53,7 @@ func place(c *etcdserver.Cluster) core.Config {
 // harness makes each place a prefix of its own in one cluster.
 func harness(c *etcdserver.Cluster) escrowtest.Harness {
 	return escrowtest.Harness{
-		Name: "etcd", Durable: true, Shared: true,
+		Name: "etcd", Durable: true, Shared: true, Tidy: tidy(c), Records: 100_000,
 		New:   func() (core.Backend, error) { return etcd.New(), nil },
 		Place: func() (*escrowtest.Place, error) { return &escrowtest.Place{Config: place(c)}, nil },
 	}

@@ -26,7 +26,7 @@ var places atomic.Int64
 // harness makes each place a schema of its own on one server.
 func harness(dsn string) escrowtest.Harness {
 	return escrowtest.Harness{
-		Name: "postgres", Durable: true, Shared: true,
+		Name: "postgres", Durable: true, Shared: true, Tidy: tidy(dsn),
 		New: func() (core.Backend, error) { return postgres.New(), nil },
 		Place: func() (*escrowtest.Place, error) {
 			return &escrowtest.Place{Config: core.Config{
