@@ -230,14 +230,17 @@ func (r *remote) answer(ctx context.Context, frames chan heard, conn *link.Conn,
 func while(ctx context.Context, frames chan heard, do func(context.Context) error) (next *heard, err error) {
 	ctx, back := context.WithCancel(ctx)
 	defer back()
-	done := make(chan error, 1)
-	go func() { done <- do(ctx) }()
+	done := make(chan struct{})
+	go func() {
+		err = do(ctx)
+		close(done)
+	}()
 	select {
-	case err := <-done:
+	case <-done:
 		return nil, err
 	case h := <-frames:
 		back()
-		_ = <-done // taken back: what it ends with says nothing
+		<-done // taken back: what it ended with says nothing
 		return &h, nil
 	}
 }

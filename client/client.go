@@ -235,7 +235,7 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 func (c *Client) Close() error {
 	var errs []error
 	if c.module != nil {
-		errs = append(errs, c.module.Close())
+		errs = append(errs, c.forgetEnded(), c.module.Close())
 		c.module = nil
 	}
 	if c.host != nil {

@@ -2,13 +2,16 @@ package client
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,13 +23,34 @@ import (
 // wireMarker is sent over the loopback device by its listener: the control.
 const wireMarker = "keposs loopback control 7351"
 
-// maxHeard bounds what listen keeps.
+// maxHeard bounds what listen keeps of other programs' traffic, so that a busy
+// machine does not fill the memory.
 const maxHeard = 64 << 20
 
-// listen captures what crosses the loopback device until the function it
-// returns is called; that gives nil where capturing is not allowed.
-func listen(t *testing.T) func() []byte {
+// ours reports whether a captured frame goes to or comes from a TCP port, or is
+// the control.
+func ours(frame []byte, port int) bool {
+	const ip, tcp = 14, 34 // after the Ethernet header and an IPv4 header without options
+	if len(frame) >= tcp+4 && frame[ip] == 0x45 && frame[ip+9] == unix.IPPROTO_TCP {
+		from, to := binary.BigEndian.Uint16(frame[tcp:]), binary.BigEndian.Uint16(frame[tcp+2:])
+		return int(from) == port || int(to) == port
+	}
+	return bytes.HasSuffix(frame, []byte(wireMarker))
+}
+
+// listen captures what crosses the loopback device, to and from SS-CC at
+// endpoint without bound, until the function it returns is called; that gives
+// nil where capturing is not allowed.
+func listen(t *testing.T, endpoint string) func() []byte {
 	t.Helper()
+	_, text, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
 	all := uint16(unix.ETH_P_ALL)
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(all<<8|all>>8))
 	if err != nil {
@@ -47,15 +71,20 @@ func listen(t *testing.T) func() []byte {
 		t.Fatal(err)
 	}
 	var heard bytes.Buffer
+	var control atomic.Bool
 	stop := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
 		b := make([]byte, 1<<17)
 		for {
 			n, _, err := unix.Recvfrom(fd, b, 0)
-			if err == nil && heard.Len() < maxHeard {
-				heard.Write(b[:n])
-				continue
+			if err == nil {
+				if bytes.HasSuffix(b[:n], []byte(wireMarker)) {
+					control.Store(true)
+				}
+				if heard.Len() < maxHeard || ours(b[:n], port) {
+					heard.Write(b[:n])
+				}
 			}
 			select {
 			case <-stop:
@@ -65,11 +94,18 @@ func listen(t *testing.T) func() []byte {
 		}
 	})
 	return func() []byte {
-		if c, err := net.Dial("udp", "127.0.0.1:9"); err == nil {
-			_, _ = c.Write([]byte(wireMarker))
-			_ = c.Close()
+		// Where others fill the kernel's buffer a packet may be lost: the control
+		// is sent until it is heard.
+		for range 300 {
+			if c, err := net.Dial("udp", "127.0.0.1:9"); err == nil {
+				_, _ = c.Write([]byte(wireMarker))
+				_ = c.Close()
+			}
+			time.Sleep(100 * time.Millisecond)
+			if control.Load() {
+				break
+			}
 		}
-		time.Sleep(100 * time.Millisecond)
 		close(stop)
 		done.Wait()
 		_ = unix.Close(fd)

@@ -164,8 +164,8 @@ func digits() []byte {
 }
 
 func zeroised(t *testing.T, mode string) {
-	wire := listen(t)
 	e := clienttest.New(t)
+	wire := listen(t, e.Endpoint)
 	dir := filepath.Join(t.TempDir(), "terminal")
 	if _, err := Provision(t.Context(), dir, e.Ticket(t)); err != nil {
 		t.Fatal(err)

@@ -25,16 +25,48 @@ func guide(t *testing.T) map[string][]string {
 	return out
 }
 
-// The guide keeps to as many commands as it promises.
+// The guide keeps to as many commands as it promises, counted from the clone,
+// and asks a writer of Go for nothing but Go.
 func TestGuideIsShort(t *testing.T) {
 	blocks := guide(t)
-	for name, most := range map[string]int{"sensor": 8 - 2, "source": 15, "python-source": 15, "cpp": 8 - 2} { // clone and cd come before sensor
-		if n := len(blocks[name]); n == 0 || n > most {
-			t.Errorf("%s has %d commands, want 1 to %d", name, n, most)
+	before := len(blocks["clone"])
+	for name, most := range map[string]int{"sensor": 8 - 1, "source": 15, "python-source": 15, "cpp": 15 - 2} { // sensor: cd; cpp: cd and go install
+		if n := len(blocks[name]); n == 0 || before+n > most {
+			t.Errorf("%s has %d commands, want 1 to %d", name, n, most-before)
 		}
 	}
-	if len(blocks) != 4 {
-		t.Errorf("%d blocks, want 4", len(blocks))
+	if len(blocks) != 5 {
+		t.Errorf("%d blocks, want 5", len(blocks))
+	}
+	for _, line := range blocks["source"] {
+		if !strings.HasPrefix(line, "go ") && !strings.HasPrefix(line, "keposs ") {
+			t.Errorf("%q needs more than Go", line)
+		}
+	}
+}
+
+// The commands that make a clone give the variables the others use.
+func TestGuideClones(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	git := exec.Command("git", "rev-parse", "HEAD")
+	git.Dir = testenv.Root()
+	if err := git.Run(); err != nil {
+		t.Skipf("this is no checkout of git: %v", err)
+	}
+	dir := t.TempDir()
+	c := exec.Command("sh", "-ec", strings.Join(append(guide(t)["clone"], `printf '%s\n%s\n' "$KEPOSS_SRC" "$PATH"`), "\n"))
+	c.Dir = dir
+	c.Env = append(os.Environ(), "GIT_CONFIG_COUNT=1", "GIT_CONFIG_VALUE_0=https://github.com/keposs/keposs", "GIT_CONFIG_KEY_0=url."+testenv.Root()+".insteadOf")
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	src, path, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	if _, err := os.Stat(filepath.Join(dir, "keposs", "go.mod")); err != nil || src != filepath.Join(dir, "keposs") {
+		t.Errorf("KEPOSS_SRC is %q: %v", src, err)
+	}
+	if gopath, err := exec.Command("go", "env", "GOPATH").Output(); err != nil || !strings.HasSuffix(path, ":"+strings.TrimSpace(string(gopath))+"/bin") {
+		t.Errorf("PATH ends with %.80q: %v", path[max(0, len(path)-80):], err)
 	}
 }
 

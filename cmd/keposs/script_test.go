@@ -50,6 +50,8 @@ func params(files []string, setup func(*testscript.Env) error) testscript.Params
 				return openssl3() == "", nil
 			case "grpcio":
 				return grpcio(), nil
+			case "power":
+				return power(), nil
 			}
 			return false, fmt.Errorf("unknown condition %s", cond)
 		},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/keposs/keposs/internal/cutdisk"
 	"github.com/keposs/keposs/internal/etcdserver"
 	"github.com/keposs/keposs/internal/pgserver"
 	"github.com/keposs/keposs/internal/testenv"
@@ -40,9 +41,12 @@ func TestStores(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := settings(t, t.TempDir())
-			p := params([]string{filepath.Join("testdata", "stores", "life.txt")}, func(env *testscript.Env) error {
+			place := map[string]string{"postgres": "schema = \"moved\"\n", "etcd": "prefix = \"moved/\"\n"}[name]
+			scripts := []string{filepath.Join("testdata", "stores", "life.txt"), filepath.Join("testdata", "stores", "move.txt")}
+			p := params(scripts, func(env *testscript.Env) error {
 				env.Setenv("BACKEND", name)
-				return os.WriteFile(filepath.Join(env.WorkDir, "settings.toml"), []byte(text), 0o600)
+				return errors.Join(os.WriteFile(filepath.Join(env.WorkDir, "settings.toml"), []byte(text), 0o600),
+					os.WriteFile(filepath.Join(env.WorkDir, "moved.toml"), []byte(text+place), 0o600))
 			})
 			testscript.Run(t, p)
 		})
@@ -58,6 +62,12 @@ func absent(t *testing.T, err, want error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// power tells whether a power cut can be made here.
+func power() bool {
+	d, err := cutdisk.New(16)
+	return err == nil && d.Remove() == nil
 }
 
 func TestFaultsQuick(t *testing.T) {

@@ -275,7 +275,7 @@ func TestAttack18WrongKeysInside(t *testing.T) {
 func TestAttack30Labels(t *testing.T) {
 	labels := []string{labelHolder, labelAnchor, labelFactor, labelBind, labelTransform, labelHelper, labelOPRF, labelSetKey, labelWrap, labelRoot,
 		labelBox, labelMK, labelPolicyMAC, labelPolicySign, labelConfirm, labelRebind, labelTrust, labelFails, labelJournal, labelProfile,
-		headSecret, headSet, headSetSalt, headCore, headSSP, headSheet, headFile, headWords, bundleHead, domain, sheetPrefix, detailsPrefix}
+		headSecret, headSet, headSetSalt, headCore, headSSP, headSheet, headSheetOK, headFile, headWords, bundleHead, domain, sheetPrefix, detailsPrefix}
 	if repeated(labels) != "" {
 		t.Errorf("label %q is used twice", repeated(labels))
 	}

@@ -317,7 +317,7 @@ func TestAttack29RecoverySheet(t *testing.T) {
 	u.code, _ = NewRecoveryCode(u.rand)
 	s := u.enrol(u.params(wrapped3, protocol.ModeHardened, 1))
 	usr, server := protocol.ID{7}, protocol.Point(u.key.Public().Compressed())
-	sh, err := NewSheet(u.code, s.sealed.Policy, usr, testRealm, server, "host:1")
+	sh, err := NewSheet(u.code, s.sealed.Policy, usr, testRealm, server, "host:1", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,14 +387,14 @@ func TestAttack29RecoverySheet(t *testing.T) {
 		t.Errorf("the used sheet on the new policy: %v", err)
 	}
 	// The new sheet refuses the old policy.
-	sh2, err := NewSheet(u.code, n.sealed.Policy, usr, testRealm, server, "host:1")
+	sh2, err := NewSheet(u.code, n.sealed.Policy, usr, testRealm, server, "host:1", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := CheckSheet(old.sealed.Policy, sh2, x); !errors.Is(err, core.Policy) {
 		t.Errorf("the old policy on the new sheet: %v", err)
 	}
-	if _, err := NewSheet(got.Code, n.sealed.Policy, usr, testRealm, server, "host:1"); !errors.Is(err, core.Usage) {
+	if _, err := NewSheet(got.Code, n.sealed.Policy, usr, testRealm, server, "host:1", false); !errors.Is(err, core.Usage) {
 		t.Errorf("a sheet with a foreign code: %v", err)
 	}
 	// A wrong code of the right shape is noticed only by the mac.

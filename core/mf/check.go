@@ -32,8 +32,11 @@ type Checked struct {
 	Slot   *Slot // the one that matched; nil after CheckSheet
 	Pubs   protocol.Pubs
 	App    protocol.ID
-	core   [32]byte
-	body   []byte // every byte before the mac
+	// ApprovedKeys is what a recovery sheet says of the key space; only CheckSheet
+	// sets it, a terminal that holds the user knows it from its profile.
+	ApprovedKeys bool
+	core         [32]byte
+	body         []byte // every byte before the mac
 }
 
 // Check does all of step 0 of clause 7.2 before any source is touched, any

@@ -43,6 +43,7 @@ const (
 	headCore    = "core"
 	headSSP     = "ssp"
 	headSheet   = "sheet"
+	headSheetOK = "sheet-approved"
 	headFile    = "file"
 	headWords   = "words"
 )

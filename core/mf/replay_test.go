@@ -145,7 +145,7 @@ func replayKeys(t *testing.T, in vectorIn, p *Policy, out *vectorOut) {
 	for _, h := range in.Holders {
 		if HolderKind(h.Kind) == HolderRecovery {
 			code := &RecoveryCode{secret.Copy(h.Secret)}
-			sh, err := NewSheet(code, out.Policy, rec.User, rec.Realm, rec.Server, in.Sheet.Endpoint)
+			sh, err := NewSheet(code, out.Policy, rec.User, rec.Realm, rec.Server, in.Sheet.Endpoint, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ type Sheet struct {
 	Server   protocol.Point // SS-CC's identity key
 	Endpoint string         // at most MaxEndpoint bytes
 	KeyID    KeyID
-	Bind     [16]byte // SM3(enc("sheet", keyID, mkGen, P_pol, pubs))[:16]
+	Bind     [16]byte // SM3(enc(head, keyID, mkGen, P_pol, pubs))[:16], head by the key space
 }
 
 // Bounds and texts of a sheet. The payload is upper-case letters, digits, ':'
@@ -37,15 +37,22 @@ const (
 
 var sheetBase32 = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// sheetBind ties a sheet to one RK's policies, whatever their epoch.
-func sheetBind(id KeyID, mkGen uint64, ppol protocol.Point, pubs protocol.Hash) [16]byte {
-	h := sm.SM3(enc.Join(enc.Str(headSheet), id[:], enc.U64(mkGen), ppol[:], pubs[:]))
+// sheetBind ties a sheet to one RK's policies, whatever their epoch, and to the
+// key space: approved keys are recovered as such and by nothing else.
+func sheetBind(p *Policy, approved bool) [16]byte {
+	head := headSheet
+	if approved {
+		head = headSheetOK
+	}
+	h := sm.SM3(enc.Join(enc.Str(head), p.KeyID[:], enc.U64(p.MKGen), p.PPol[:], p.Pubs[:]))
 	return [16]byte(h[:16])
 }
 
 // NewSheet makes the sheet of a sealed generation that has the code as a
-// holder. The sheet takes over a copy of the code.
-func NewSheet(code *RecoveryCode, sealed []byte, user, realm protocol.ID, server protocol.Point, endpoint string) (*Sheet, error) {
+// holder; approved says that the keys are of the approved space. The sheet
+// takes over a copy of the code.
+// req: G-7.2-03
+func NewSheet(code *RecoveryCode, sealed []byte, user, realm protocol.ID, server protocol.Point, endpoint string, approved bool) (*Sheet, error) {
 	const op = "mf: new sheet"
 	p, err := ParsePolicy(sealed)
 	if err != nil {
@@ -64,7 +71,7 @@ func NewSheet(code *RecoveryCode, sealed []byte, user, realm protocol.ID, server
 		return nil, core.Errorf(core.Usage, op, "endpoint of %d bytes, want 1 to %d", len(endpoint), MaxEndpoint)
 	}
 	return &Sheet{Code: &RecoveryCode{code.b.Clone()}, User: user, Realm: realm, Server: server, Endpoint: endpoint,
-		KeyID: p.KeyID, Bind: sheetBind(p.KeyID, p.MKGen, p.PPol, p.Pubs)}, nil
+		KeyID: p.KeyID, Bind: sheetBind(p, approved)}, nil
 }
 
 // Payload returns the whole sheet as one line of text for a QR code or a text
@@ -192,8 +199,9 @@ func CheckSheet(b []byte, s *Sheet, x Expect) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	bind := sheetBind(p.KeyID, p.MKGen, p.PPol, p.Pubs)
-	if p.KeyID != s.KeyID || subtle.ConstantTimeCompare(bind[:], s.Bind[:]) != 1 {
+	plain, approved := sheetBind(p, false), sheetBind(p, true)
+	ofApproved := approved == s.Bind
+	if p.KeyID != s.KeyID || !ofApproved && plain != s.Bind {
 		return nil, core.Errorf(core.Policy, op, "the policy is not the one of this sheet: an older generation, changed or another user's")
 	}
 	x.Floor, x.Realm = core.Params{}, s.Realm
@@ -201,6 +209,7 @@ func CheckSheet(b []byte, s *Sheet, x Expect) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.ApprovedKeys = ofApproved
 	if p.Holder(RecoveryHolder) == nil {
 		return nil, core.Errorf(core.Policy, op, "the policy has no recovery holder")
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/mf"
 	"github.com/keposs/keposs/core/mstcc"
 	"github.com/keposs/keposs/core/sm"
 )
@@ -98,4 +99,75 @@ func TestApprovedKeySpace(t *testing.T) {
 		}
 		_ = m.Close()
 	}
+}
+
+// A recovery keeps the key space: keys of the approved one are recovered by
+// approved functions and images only and stay approved; others never become so.
+// req: G-7.2-03, X-23, K-17.1-D1
+func TestRecoveryKeepsKeySpace(t *testing.T) {
+	all := image{true, true, true}
+	for _, made := range []image{all, {}} {
+		for _, runs := range []image{all, {false, true, true}, {true, false, true}} {
+			x := newTerminal(t)
+			m, err := x.openAs(made)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Initialize(ctx, request(t, "pin"), types("right")); err != nil {
+				t.Fatal(err)
+			}
+			var sheet *mf.Sheet
+			if _, err := m.AddRecovery(ctx, newSheet(t, &sheet), mstcc.OpenOptions{}, types("right")); err != nil {
+				t.Fatal(err)
+			}
+			_ = m.Close()
+			y := x.second()
+			r, err := y.openAs(runs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			person := core.PrompterFunc(func(ctx context.Context, p core.Prompt) (core.Sample, error) {
+				asked++
+				return types("right").Ask(ctx, p)
+			})
+			res, err := r.Recover(ctx, mstcc.RecoverRequest{Sheet: sheet}, mstcc.OpenOptions{}, person)
+			if made == all && runs != all {
+				if !errors.Is(err, core.Policy) || asked != 0 {
+					t.Errorf("approved keys recovered by %+v: %v, %d prompts", runs, err, asked)
+				}
+				_ = r.Close()
+				continue
+			}
+			if err != nil {
+				t.Fatalf("made by %+v, recovered by %+v: %v", made, runs, err)
+			}
+			want := made == all
+			_, signed, err := r.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, person)
+			if err != nil || res.Approved != want || signed.Approved != want {
+				t.Errorf("made by %+v, recovered by %+v: approved %v, then %v, %v", made, runs, res.Approved, signed.Approved, err)
+			}
+			_ = r.Close()
+			if r, err = y.openAs(image{}); err != nil { // the space is sealed there too
+				t.Fatal(err)
+			}
+			if _, _, err := r.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, person); want != errors.Is(err, core.Policy) {
+				t.Errorf("approved %v, opened by what is not: %v", want, err)
+			}
+			_ = r.Close()
+		}
+	}
+}
+
+// newSheet asks for a sheet and keeps a copy of it.
+func newSheet(t *testing.T, into **mf.Sheet) mstcc.NewSheet {
+	t.Helper()
+	code, err := mf.NewRecoveryCode(sm.Rand())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mstcc.NewSheet{Code: code, Endpoint: "host:1", Show: func(_ context.Context, s *mf.Sheet) (err error) {
+		*into, err = mf.ParseSheet(s.Payload().Bytes())
+		return err
+	}}
 }

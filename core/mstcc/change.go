@@ -55,7 +55,7 @@ func (m *Module) PlanChange(ctx context.Context, req ChangeRequest, o OpenOption
 	}
 	a, err := m.policyFor(ctx)
 	if err != nil {
-		return nil, err
+		return nil, m.heed(ctx, err)
 	}
 	defer a.wipe()
 	t := a.checked.Policy.Tree
@@ -81,7 +81,7 @@ func (m *Module) Policy(ctx context.Context) (*mf.Policy, error) {
 	}
 	a, err := m.policyFor(ctx)
 	if err != nil {
-		return nil, err
+		return nil, m.heed(ctx, err)
 	}
 	return a.checked.Policy, nil
 }
@@ -182,7 +182,9 @@ func (m *Module) transact(ctx context.Context, flow string, o OpenOptions, p cor
 	}
 	m.cfg.Step.At("life.sealed")
 	if err := m.replace(ctx, a, g); err != nil {
-		_ = m.machine.Fire(EvSoftFail, GuardNone)
+		if err = m.heed(ctx, err); m.machine.State() == Approved {
+			_ = m.machine.Fire(EvSoftFail, GuardNone)
+		}
 		return nil, err
 	}
 	p2, err := mf.ParsePolicy(g.sealed.Policy)

@@ -42,7 +42,7 @@ type link struct {
 func (l link) admit(bound bool) error {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
-	if !l.s.devices[l.key] || bound && l.s.rec != nil && l.s.bound != l.key {
+	if l.s.revoked || !l.s.devices[l.key] || bound && l.s.rec != nil && l.s.bound != l.key {
 		return refused
 	}
 	return nil
@@ -124,7 +124,33 @@ func (l link) Rebind(_ context.Context, r protocol.RebindRequest) error {
 	l.s.bound, l.s.rebound = l.key, true
 	return pop(l.s.after, "rebind")
 }
+func (l link) Standing(_ context.Context, r protocol.StandingRequest) (a protocol.StandingAnswer, err error) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if !l.s.devices[l.key] {
+		return a, refused
+	}
+	a.Revoked = l.s.revoked
+	if r.User == l.s.user && l.s.bound == l.key && !r.User.IsZero() {
+		a.User = l.s.ordered
+	}
+	return a, nil
+}
 func (l link) Close() error { return nil }
+
+// drop is the administrator's order to end the user.
+func (s *server) drop(as protocol.Kept) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rec, s.ordered = nil, as
+}
+
+// revoke is the administrator's order to end the app.
+func (s *server) revoke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked = true
+}
 
 // unlock is the administrator's order.
 func (s *server) unlock() {

@@ -22,6 +22,8 @@ type server struct {
 	app     protocol.ID
 	devices map[protocol.Point]bool // enrolled
 	bound   protocol.Point          // the user's
+	revoked bool                    // the app's identifier
+	ordered protocol.Kept           // what the administrator did to the user
 	rebound bool                    // by recovery: the next Commit must be a new generation
 	user    protocol.ID
 	rec     *record

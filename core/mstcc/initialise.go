@@ -50,7 +50,7 @@ func (m *Module) Initialize(ctx context.Context, req InitRequest, p core.Prompte
 	}
 	res, err := m.resumeInit(ctx, conn, true)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	if res == nil {
 		if res, err = m.enrolAndStore(ctx, conn, req, p); err != nil {
@@ -88,15 +88,15 @@ func (m *Module) prepareInit(ctx context.Context, text string) (Escrow, error) {
 	}
 	m.step(2, "self-tests passed")
 	if _, err := m.environment(ctx, false); err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	if err := m.surroundings(ctx); err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	m.cfg.Step.At("init.connect")
 	conn, err := m.connect(ctx)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	m.step(3, "environment checked, session to SS-CC open")
 	return conn, nil
@@ -130,8 +130,10 @@ func (m *Module) checkInit(req InitRequest) error {
 	return nil
 }
 
-// soft reports a soft failure of INIT: the state stays, nothing is stored.
-func (m *Module) soft(err error) error {
+// soft reports a soft failure of INIT: the state stays, nothing is stored,
+// unless SS-CC refused because it wants this terminal's life to end.
+func (m *Module) soft(ctx context.Context, err error) error {
+	err = m.heed(ctx, err)
 	if m.machine.State() == Init {
 		_ = m.machine.Fire(EvSoftFail, GuardNone)
 	}
@@ -142,7 +144,7 @@ func (m *Module) soft(err error) error {
 func (m *Module) enrolAndStore(ctx context.Context, conn Escrow, req InitRequest, p core.Prompter) (*InitResult, error) {
 	bundle, err := mf.NewBundle(m.cfg.Rand)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	defer bundle.Wipe() // again, on every path; step 7 wipes before anything is sent
 	for _, k := range []*sm.PrivateKey{bundle.Sign, bundle.Enc} {
@@ -171,7 +173,7 @@ func (m *Module) enrolAndStore(ctx context.Context, conn Escrow, req InitRequest
 	m.profile.approved = g.approved
 	user, err := m.store(ctx, conn, g)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	res := &InitResult{User: user, Approved: g.approved, Quality: g.quality, Strength: g.strength}
 	return res, m.fillPubs(res)

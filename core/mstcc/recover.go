@@ -29,12 +29,14 @@ type RecoverRequest struct {
 // sheet, its code opens the anchor and binds this device, the factors of one
 // set are entered, and a revoke follows in which every factor is captured
 // again. The old device is bound no more. A crash before Prepare was
-// acknowledged starts over; after it the same call completes the Commit.
+// acknowledged starts over; after it the same call completes the Commit. Keys
+// stay in the space the sheet names: approved ones are recovered by approved
+// functions and images only, and others never become approved.
 //
 // Policy means that what SS-CC serves is not the sheet's; Refused is all SS-CC
 // says when it does not know user, code or device; Auth means that something
 // entered, the code included, was wrong, and costs a counted try.
-// req: K-17.1-D1
+// req: K-17.1-D1, G-7.2-03, X-23
 func (m *Module) Recover(ctx context.Context, req RecoverRequest, o OpenOptions, p core.Prompter) (*InitResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -48,7 +50,7 @@ func (m *Module) Recover(ctx context.Context, req RecoverRequest, o OpenOptions,
 	}
 	res, err := m.resumeInit(ctx, conn, false)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	if res == nil {
 		if res, err = m.recoverAndStore(ctx, conn, req, o, p); err != nil {
@@ -87,11 +89,11 @@ func (m *Module) checkRecover(req RecoverRequest) error {
 // recoverAndStore is everything between the open session and the new user.
 func (m *Module) recoverAndStore(ctx context.Context, conn Escrow, req RecoverRequest, o OpenOptions, p core.Prompter) (*InitResult, error) {
 	if err := m.openInterim(ctx); err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	a, err := m.rebind(ctx, conn, req.Sheet)
 	if err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
 	defer a.wipe()
 	if err := m.machine.Fire(EvNeedPPD, GuardPairTested); err != nil {
@@ -107,7 +109,9 @@ func (m *Module) recoverAndStore(ctx context.Context, conn Escrow, req RecoverRe
 		if errors.Is(err, core.Auth) {
 			_ = m.machine.Fire(EvPPDBad, GuardTriesLeft)
 		}
-		_ = m.machine.Fire(EvCancel, GuardReturnInit)
+		if err = m.heed(ctx, err); m.machine.State() == CSPEntry {
+			_ = m.machine.Fire(EvCancel, GuardReturnInit)
+		}
 		return nil, err
 	}
 	defer g.wipe()
@@ -116,9 +120,9 @@ func (m *Module) recoverAndStore(ctx context.Context, conn Escrow, req RecoverRe
 	}
 	m.cfg.Step.At("recover.sealed")
 	if err := m.replace(ctx, a, g); err != nil {
-		return nil, m.soft(err)
+		return nil, m.soft(ctx, err)
 	}
-	res := &InitResult{User: a.user, Approved: g.approved, Quality: g.quality, Strength: g.strength}
+	res := &InitResult{User: a.user, Approved: g.approved && m.profile.approved, Quality: g.quality, Strength: g.strength}
 	return res, m.fillPubs(res)
 }
 
@@ -170,6 +174,7 @@ func (m *Module) rebind(ctx context.Context, conn Escrow, s *mf.Sheet) (_ *attem
 	if a.checked, err = mf.CheckSheet(ans.Policy, s, x); err != nil {
 		return nil, err
 	}
+	m.profile.approved = a.checked.ApprovedKeys // capture refuses them to what is not approved
 	if a.slow == nil {
 		return nil, core.Errorf(core.Unsupported, "mstcc: recover", "this build has no kdf %s", a.checked.Policy.KDF.Name)
 	}

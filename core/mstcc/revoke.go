@@ -34,7 +34,7 @@ func (m *Module) showSheet(ctx context.Context, n *NewSheet, user protocol.ID, s
 	if n == nil {
 		return nil
 	}
-	s, err := mf.NewSheet(n.Code, sealed.Policy, user, m.cfg.Binding.Realm, m.cfg.Binding.Server.Compressed(), n.Endpoint)
+	s, err := mf.NewSheet(n.Code, sealed.Policy, user, m.cfg.Binding.Realm, m.cfg.Binding.Server.Compressed(), n.Endpoint, m.profile.approved)
 	if err != nil {
 		return err
 	}

@@ -285,7 +285,7 @@ func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p co
 	defer func() {
 		if err != nil {
 			a.wipeIfAny()
-			err = m.leaveEntry(err)
+			err = m.leaveEntry(m.heed(ctx, err))
 		}
 	}()
 	if a, err = m.policyFor(ctx); err != nil {
@@ -349,7 +349,7 @@ func (m *Module) tryUnlock(ctx context.Context) error {
 	}
 	ans, err := conn.Status(ctx, protocol.StatusRequest{User: m.trust.User, Seen: m.tries.seen})
 	if err != nil {
-		return err
+		return m.heed(ctx, err)
 	}
 	if err := m.mergeTries(ctx, ans.Tries); err != nil {
 		return err

@@ -47,6 +47,10 @@ func (m *Module) Status(ctx context.Context, online bool) (Status, error) {
 	st := Status{State: m.machine.State(), Profile: m.profile, Used: m.tries.used, Alarm: m.tries.alarm, OwnPending: len(m.tries.own)}
 	st.Probes, _ = m.environment(ctx, true)
 	if m.trust == nil {
+		if online {
+			st.ServerErr = m.lookForOrders(ctx)
+			st.State = m.machine.State()
+		}
 		return st, nil
 	}
 	st.Pending = m.trust.Pending != nil
@@ -65,7 +69,8 @@ func (m *Module) Status(ctx context.Context, online bool) (Status, error) {
 	}
 	ans, err := conn.Status(ctx, protocol.StatusRequest{User: m.trust.User, Seen: m.tries.seen})
 	if err != nil {
-		st.ServerErr = err
+		st.ServerErr = m.heed(ctx, err)
+		st.State = m.machine.State()
 		return st, nil
 	}
 	if err := m.mergeTries(ctx, ans.Tries); err != nil {
@@ -113,8 +118,7 @@ func (m *Module) remove(ctx context.Context, deregister bool, o OpenOptions, p c
 	a, err := m.enter(ctx, flow+" requested", o, p)
 	if err != nil {
 		if errors.Is(err, core.Refused) && m.removing() {
-			// An earlier run was killed after SS-CC dropped the record: finish it.
-			return m.finishRemoval(ctx, deregister)
+			return m.repeatRemoval(ctx, deregister)
 		}
 		return err
 	}
@@ -155,6 +159,23 @@ const removingFile = "removing"
 func (m *Module) removing() bool {
 	_, err := readFile(m.cfg.Dir, removingFile)
 	return err == nil
+}
+
+// repeatRemoval finishes an earlier run that was killed after SS-CC dropped the
+// record. What SS-CC said of it may have been heeded already.
+func (m *Module) repeatRemoval(ctx context.Context, deregister bool) error {
+	switch {
+	case m.bound():
+		return m.finishRemoval(ctx, deregister)
+	case deregister && m.machine.State() == Init:
+		if err := m.eraseLocal(ctx, true); err != nil {
+			return err
+		}
+		if err := m.machine.Fire(EvDeregister, GuardNone); err != nil {
+			return err
+		}
+	}
+	return removeFile(m.cfg.Dir, removingFile)
 }
 
 func (m *Module) finishRemoval(ctx context.Context, deregister bool) error {

@@ -267,6 +267,31 @@ type StatusAnswer struct {
 	ServerNow int64 // Unix seconds (P-16)
 }
 
+// StandingRequest asks how this device stands with SS-CC, when it was refused.
+// The answer comes through a session both ends proved themselves for, so a
+// terminal may end its life on it; a refusal alone anybody could make up.
+type StandingRequest struct {
+	User ID // zero when the terminal has none
+}
+
+// Kept is what SS-CC still keeps of the user who is bound to the asking device.
+type Kept uint8
+
+// Values of Kept. A user who is unknown or bound elsewhere is KeptNothing, and
+// so is one whose keys were destroyed by too many tries.
+const (
+	KeptNothing Kept = 0 // nothing SS-CC tells this device about
+	KeptUser    Kept = 1 // the record
+	KeptUnbound Kept = 2 // unbound, by the device or by the administrator's order
+	KeptRemoved Kept = 3 // cancelled, by the device or by the administrator's order
+)
+
+// StandingAnswer tells the authenticated device about itself.
+type StandingAnswer struct {
+	Revoked bool // its app's identifier is revoked: the terminal's life ends
+	User    Kept
+}
+
 // RemoveRequest unbinds this device or deregisters the user.
 type RemoveRequest struct {
 	User ID

@@ -176,15 +176,27 @@ func (s *Server) LockUser(ctx context.Context, tok Token, app, id protocol.ID) e
 	})
 }
 
-// RemoveUser drops the user's sealed keys for good.
-// req: K-17.1-08, K-17.1-08b
+// RemoveUser cancels the user: the sealed keys are dropped for good, and the
+// bound terminal's life ends when it next asks (F-22, F-43).
+// req: K-17.1-08b
 func (s *Server) RemoveUser(ctx context.Context, tok Token, app, id protocol.ID) error {
-	return s.order(ctx, tok, app, id, evRemove, func(k *keyring, u *user) (*blob, error) {
+	return s.drop(ctx, tok, app, id, evRemove, userRemoved)
+}
+
+// UnbindUser drops the user's sealed keys for good and lets the bound terminal
+// initialise a new user once it has asked (F-42).
+// req: K-17.1-08
+func (s *Server) UnbindUser(ctx context.Context, tok Token, app, id protocol.ID) error {
+	return s.drop(ctx, tok, app, id, evUnbind, userUnbound)
+}
+
+func (s *Server) drop(ctx context.Context, tok Token, app, id protocol.ID, of eventKind, to userState) error {
+	return s.order(ctx, tok, app, id, of, func(k *keyring, u *user) (*blob, error) {
 		b, err := s.blob(ctx, k, u)
 		if err != nil {
 			return nil, err
 		}
-		u.hot.state = userRemoved
+		u.hot.state = to
 		return b.emptied(), nil
 	})
 }

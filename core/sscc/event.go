@@ -30,7 +30,7 @@ const (
 	evSelfTest               // self-tests on demand; code when one failed
 	evInit                   // a new user was committed
 	evReplace                // a user's record was replaced
-	evUnbind                 // the device gave the user up
+	evUnbind                 // the device gave the user up, or the administrator unbound it
 	evDeregister             // the user was cancelled
 	evRebind                 // another device was bound by the recovery code
 	evRecoverRead            // the policy was read with the recovery code

@@ -112,6 +112,7 @@ var serverCalls = map[string]func(x *scene) error{
 	"lock user":        func(x *scene) error { return x.LockUser(bg, x.tok, x.app(), x.user()) },
 	"unlock user":      func(x *scene) error { return x.UnlockUser(bg, x.tok, x.app(), x.user()) },
 	"remove user":      func(x *scene) error { return x.RemoveUser(bg, x.tok, x.app(), x.user()) },
+	"unbind user":      func(x *scene) error { return x.UnbindUser(bg, x.tok, x.app(), x.user()) },
 	"describe":         func(x *scene) error { return only(x.Describe(bg, x.tok)) },
 	"read audit log":   func(x *scene) error { return only(x.AuditPage(bg, x.tok, 1, 10)) },
 	"verify audit log": func(x *scene) error { return only(x.VerifyAudit(bg, x.tok)) },
@@ -127,7 +128,8 @@ var serverCalls = map[string]func(x *scene) error{
 		q, _ := x.a.replace(nil)
 		return only(x.Prepare(bg, x.peer, q))
 	},
-	"ask tries": func(x *scene) error { return only(x.Status(bg, x.peer, protocol.StatusRequest{User: x.user()})) },
+	"ask standing": func(x *scene) error { return only(x.Standing(bg, x.peer, protocol.StandingRequest{User: x.user()})) },
+	"ask tries":    func(x *scene) error { return only(x.Status(bg, x.peer, protocol.StatusRequest{User: x.user()})) },
 	"unbind or deregister": func(x *scene) error {
 		if x.a == nil {
 			return x.Unbind(bg, x.peer, protocol.RemoveRequest{})

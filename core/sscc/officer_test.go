@@ -104,7 +104,7 @@ func TestAdminNeedsLogin(t *testing.T) {
 		"create app": err1(r.CreateApp(bg, tok, sscc.AppRequest{Name: "x"})), "apps": err1(r.Apps(bg, tok)), "revoke app": r.RevokeApp(bg, tok, app),
 		"ticket": err1(r.NewTicket(bg, tok, app)), "devices": err1(r.Devices(bg, tok, app)), "revoke device": r.RevokeDevice(bg, tok, app, id),
 		"users": usersErr, "find": err1(r.FindUser(bg, tok, id)), "unlock": r.UnlockUser(bg, tok, app, id), "lock": r.LockUser(bg, tok, app, id),
-		"remove": r.RemoveUser(bg, tok, app, id), "describe": err1(r.Describe(bg, tok)), "audit": err1(r.AuditPage(bg, tok, 1, 10)),
+		"remove": r.RemoveUser(bg, tok, app, id), "unbind": r.UnbindUser(bg, tok, app, id), "describe": err1(r.Describe(bg, tok)), "audit": err1(r.AuditPage(bg, tok, 1, 10)),
 		"verify": err1(r.VerifyAudit(bg, tok)), "seal": r.Seal(bg, tok), "logout": r.Logout(bg, tok), "decommission": r.Decommission(bg, tok, r.id),
 	} {
 		if core.CodeOf(err) != core.Auth {

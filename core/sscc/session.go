@@ -29,8 +29,10 @@ type Exchange struct {
 
 // OpenExchange begins an SM2 key exchange (GM/T 0003.3 with confirmation) with
 // an enrolled device; ra is its ephemeral point. The ids of the exchange are
-// the device id and the realm id. Refused when app or device is unknown or
-// revoked, told apart by nothing: a made-up device key is worked with instead.
+// the device id and the realm id. Refused when app or device is unknown or the
+// device revoked, told apart by nothing: a made-up device key is worked with
+// instead. A device of a revoked app gets its session, in which every call but
+// Standing is refused: it must hear from SS-CC itself that its life ends.
 // req: K-6.2-03, K-17.1-10
 func (s *Server) OpenExchange(ctx context.Context, app, device protocol.ID, ra [33]byte) (*Exchange, error) {
 	if err := s.serving(); err != nil {
@@ -87,7 +89,7 @@ func (s *Server) deviceKeyOf(ctx context.Context, k *keyring, app, id protocol.I
 		return key, false, err
 	}
 	a, d, err := s.openPeer(k, recs[0], recs[1])
-	if err != nil || a == nil || d == nil || a.revoked || d.revoked {
+	if err != nil || a == nil || d == nil || d.revoked {
 		return key, false, err
 	}
 	known, err := sm.ParsePoint(d.key[:])

@@ -76,6 +76,9 @@ func (w *wire) RecoverPolicy(ctx context.Context, r protocol.RecoverPolicyReques
 func (w *wire) Rebind(ctx context.Context, r protocol.RebindRequest) error {
 	return w.s.Rebind(ctx, w.peer, r)
 }
+func (w *wire) Standing(ctx context.Context, r protocol.StandingRequest) (protocol.StandingAnswer, error) {
+	return w.s.Standing(ctx, w.peer, r)
+}
 func (w *wire) Close() error { return nil }
 
 // blinder is the client's side of the OPRF.

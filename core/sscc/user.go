@@ -111,10 +111,20 @@ type call struct {
 	op   string
 }
 
-// peer runs fn for an authenticated device when SS-CC serves (S-18..S-20). The
+// serve runs fn for an authenticated device when SS-CC serves (S-18..S-20). The
 // states of app, device and user are read in every call, always all three, so
 // that refusals do not differ.
-func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id protocol.ID, policy bool, fn func(c *call, u *user) error) (err error) {
+func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id protocol.ID, policy bool, fn func(c *call, u *user) error) error {
+	return s.serveIf(ctx, op, peer, id, policy, func(c *call, u *user) error {
+		if c.app.revoked {
+			return refused
+		}
+		return fn(c, u)
+	})
+}
+
+// serveIf is serve for devices of a revoked app too.
+func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id protocol.ID, policy bool, fn func(c *call, u *user) error) (err error) {
 	start := time.Now()
 	defer func() {
 		if s.cfg.Observe != nil {
@@ -144,7 +154,8 @@ func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id pr
 	})
 }
 
-// admit reads app, device, user and the realm's freeze count at once.
+// admit reads app, device, user and the realm's freeze count at once. Whether
+// the app is revoked is the caller's to look at.
 func (c *call) admit(ctx context.Context) (*user, error) {
 	recs, err := c.s.store.get(ctx, true, c.k.appKey(c.peer.App), c.k.deviceKey(c.peer.App, c.peer.Device), c.key, c.k.stateKey)
 	if err != nil {
@@ -175,7 +186,7 @@ func (c *call) admit(ctx context.Context) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.app.revoked || d.revoked || d.key != c.peer.Key {
+	if d.revoked || d.key != c.peer.Key {
 		return nil, refused
 	}
 	return u, nil

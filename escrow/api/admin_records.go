@@ -168,10 +168,18 @@ func (a *Admin) LockUser(ctx context.Context, app, user protocol.ID) error {
 	return err
 }
 
-// RemoveUser drops a user's record for good.
+// RemoveUser drops a user's record for good and ends the bound terminal's life.
 func (a *Admin) RemoveUser(ctx context.Context, app, user protocol.ID) error {
 	_, err := admin(ctx, a, "remove user", func(ctx context.Context, c wire.AdminClient) (*wire.Empty, error) {
 		return c.RemoveUser(ctx, a.user(app, user))
+	})
+	return err
+}
+
+// UnbindUser drops a user's record for good; the terminal may hold a new user.
+func (a *Admin) UnbindUser(ctx context.Context, app, user protocol.ID) error {
+	_, err := admin(ctx, a, "unbind user", func(ctx context.Context, c wire.AdminClient) (*wire.Empty, error) {
+		return c.UnbindUser(ctx, a.user(app, user))
 	})
 	return err
 }

@@ -59,6 +59,11 @@ func (c *Conn) Challenge(ctx context.Context, r protocol.ChallengeRequest) (prot
 	return ask[protocol.ChallengeAnswer](ctx, c, codec.Challenge, &r)
 }
 
+// Standing asks how this device stands with SS-CC after a refusal.
+func (c *Conn) Standing(ctx context.Context, r protocol.StandingRequest) (protocol.StandingAnswer, error) {
+	return ask[protocol.StandingAnswer](ctx, c, codec.Standing, &r)
+}
+
 // RecoverPolicy reads the policy with a recovery holder's signature.
 func (c *Conn) RecoverPolicy(ctx context.Context, r protocol.RecoverPolicyRequest) (protocol.PolicyAnswer, error) {
 	return ask[protocol.PolicyAnswer](ctx, c, codec.RecoverPolicy, &r)

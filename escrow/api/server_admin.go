@@ -230,6 +230,12 @@ func (a *adminService) RemoveUser(ctx context.Context, r *wire.UserRequest) (*wi
 	})
 }
 
+func (a *adminService) UnbindUser(ctx context.Context, r *wire.UserRequest) (*wire.Empty, error) {
+	return about(r.GetToken(), r.GetApp(), r.GetUser(), func(t sscc.Token, app, user protocol.ID) error {
+		return a.s.core.UnbindUser(ctx, t, app, user)
+	})
+}
+
 func (a *adminService) Describe(ctx context.Context, r *wire.AdminRequest) (*wire.Json, error) {
 	return document(r.GetToken(), func(t sscc.Token) (any, error) { return a.s.core.Describe(ctx, t) })
 }

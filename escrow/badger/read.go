@@ -3,7 +3,6 @@ package badger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"sync"
 
@@ -67,6 +66,13 @@ func (s *Store) view(ctx context.Context, op string, f func(*db.Txn) error) (err
 	defer s.gate.Leave()
 	ts := s.readers.enter(s.last.Load)
 	defer s.readers.leave(ts)
+	return s.at(ts, op, f)
+}
+
+// at runs f on the state of a timestamp that is being read. A panic of the
+// engine or a mapping that ends early is Corrupt; that holds for the goroutine of
+// f only.
+func (s *Store) at(ts uint64, op string, f func(*db.Txn) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -153,74 +159,4 @@ func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) (
 		return nil, err
 	}
 	return out, nil
-}
-
-// Scan implements core.Backend.
-func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, error) {
-	const op = "escrow/badger: scan"
-	if err := rule.CheckScan(op, req); err != nil {
-		return core.Page{}, err
-	}
-	var p core.Page
-	err := s.view(ctx, op, func(txn *db.Txn) error {
-		o := db.DefaultIteratorOptions
-		o.Prefix = []byte{'h'}
-		o.PrefetchSize = min(req.Limit+1, 100)
-		it := txn.NewIterator(o)
-		defer it.Close()
-		start := hotKey(req.After)
-		if len(req.After) > 0 {
-			start = append(start, 0) // the next possible key
-		}
-		for it.Seek(start); it.ValidForPrefix(o.Prefix); it.Next() {
-			if ctx.Err() != nil {
-				return core.Errorf(core.Unavailable, op, "given up: %w", ctx.Err())
-			}
-			key := core.Key(it.Item().KeyCopy(nil)[1:])
-			var m codec.Meta
-			err := it.Item().Value(func(b []byte) (err error) {
-				m, err = codec.DecodeHot(key, b)
-				return err
-			})
-			if err != nil {
-				return engineError("hot", err)
-			}
-			if m.Deleted && !req.Tombs {
-				continue
-			}
-			if len(p.Records) == req.Limit {
-				p.Next = append(core.Key(nil), p.Records[req.Limit-1].Key...)
-				return nil
-			}
-			r := core.Record{Key: key, Version: m.Version, ReqID: m.ReqID}
-			if req.Hot && !m.Deleted {
-				r.Hot = m.Hot
-			}
-			if req.Blob && !m.Deleted {
-				if r.Blob, err = readBlob(txn, key, m.BlobRev); err != nil {
-					return err
-				}
-			}
-			p.Records = append(p.Records, r)
-			p.Deleted = append(p.Deleted, m.Deleted)
-		}
-		return nil
-	})
-	if err != nil {
-		return core.Page{}, err
-	}
-	if !req.Tombs {
-		p.Deleted = nil
-	}
-	return p, nil
-}
-
-// Export implements core.Exporter.
-func (s *Store) Export(ctx context.Context, req core.ScanRequest) (core.Page, error) {
-	req.Hot, req.Blob, req.Tombs = true, true, true
-	p, err := s.Scan(ctx, req)
-	if err != nil {
-		return p, fmt.Errorf("escrow/badger: export: %w", err)
-	}
-	return p, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -91,6 +93,20 @@ func TestStrength(t *testing.T) {
 		t.Errorf("%d of %d strangers pass, at most %.4f; claimed is %.4f", passed, n, upper, claim)
 	}
 	t.Logf("%d of %d own, %d of %d strangers pass", own, people, passed, n)
+}
+
+// The folder samples is eight entries of six such typists, for --samples of
+// keposs plugin check.
+func TestSamples(t *testing.T) {
+	for who := range uint64(6) {
+		for n := range uint64(8) {
+			path := filepath.Join("samples", fmt.Sprintf("typist-%d", who+1), fmt.Sprintf("take-%d", n+1))
+			got, err := os.ReadFile(path)
+			if err != nil || string(got) != string(entry(who, n+1)) {
+				t.Errorf("%s is not an entry of typist %d: %v", path, who, err)
+			}
+		}
+	}
 }
 
 func FuzzParse(f *testing.F) {

@@ -20,6 +20,7 @@ import (
 // own with a folder of its own that holds its socket and its data. Its methods
 // are for one caller at a time.
 type Cluster struct {
+	Options
 	bin, dir string
 	as       *syscall.Credential
 	nodes    []*node
@@ -28,13 +29,19 @@ type Cluster struct {
 
 type node struct {
 	dir, data string
+	port      int // on 127.0.0.1; 0 = the socket only
 	proc      *child.Process
 }
 
 // Start runs a primary and so many standbys, with fsync on. With standbys a
 // commit is acknowledged once any one of them has it on disk. Stop ends all.
 func Start(ctx context.Context, standbys int) (*Cluster, error) {
-	c := &Cluster{bin: programs()}
+	return StartWith(ctx, Options{Standbys: standbys})
+}
+
+// StartWith is Start with options.
+func StartWith(ctx context.Context, o Options) (*Cluster, error) {
+	c := &Cluster{Options: o, bin: programs()}
 	if c.bin == "" {
 		return nil, fmt.Errorf("%w: neither /usr/lib/postgresql/*/bin nor the path has initdb and postgres", ErrAbsent)
 	}
@@ -48,18 +55,18 @@ func Start(ctx context.Context, standbys int) (*Cluster, error) {
 			return nil, fmt.Errorf("%w: running as root, and there is no user postgres to run the server as", ErrAbsent)
 		}
 	}
-	if err := c.start(ctx, standbys); err != nil {
+	if err := c.start(ctx); err != nil {
 		c.Stop()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context, standbys int) error {
+func (c *Cluster) start(ctx context.Context) error {
 	if err := c.own(c.dir); err != nil {
 		return err
 	}
-	for i := range standbys + 1 {
+	for i := range c.Standbys + 1 {
 		n := &node{dir: filepath.Join(c.dir, fmt.Sprint(i))}
 		n.data = filepath.Join(n.dir, "data")
 		c.nodes = append(c.nodes, n)
@@ -73,10 +80,13 @@ func (c *Cluster) start(ctx context.Context, standbys int) error {
 	if err := c.do("initdb", "-D", c.nodes[0].data, "-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync"); err != nil {
 		return err
 	}
+	if err := c.certify(); err != nil {
+		return err
+	}
 	if err := c.serve(ctx, 0); err != nil {
 		return err
 	}
-	for i := 1; i <= standbys; i++ {
+	for i := 1; i <= c.Standbys; i++ {
 		if err := c.follow(ctx, i); err != nil {
 			return err
 		}
@@ -101,10 +111,13 @@ func (c *Cluster) serve(ctx context.Context, i int) error {
 		}
 		names = "ANY 1 (" + strings.Join(list, ",") + ")"
 	}
-	var err error
-	n.proc, err = c.run("postgres", "-D", n.data, "-k", n.dir, "-c", "listen_addresses=", "-c", "fsync=on",
+	listen, err := c.listen(n)
+	if err != nil {
+		return err
+	}
+	n.proc, err = c.run("postgres", append(listen, "-D", n.data, "-k", n.dir, "-c", "fsync=on",
 		"-c", "shared_buffers=32MB", "-c", "max_connections=200", "-c", "deadlock_timeout=50ms", "-c", "wal_keep_size=128MB",
-		"-c", fmt.Sprint("cluster_name=n", i), "-c", "synchronous_standby_names="+names, "-c", "wal_retrieve_retry_interval=200ms")
+		"-c", fmt.Sprint("cluster_name=n", i), "-c", "synchronous_standby_names="+names, "-c", "wal_retrieve_retry_interval=200ms")...)
 	if err != nil {
 		return err
 	}
@@ -123,15 +136,17 @@ func (c *Cluster) follow(ctx context.Context, i int) error {
 	return c.serve(ctx, i)
 }
 
-func (c *Cluster) conninfo(i int) string { return "host=" + c.nodes[i].dir + " user=postgres" }
+func (c *Cluster) conninfo(i int) string {
+	return fmt.Sprintf("host=%s port=%d user=postgres", c.nodes[i].dir, c.nodes[i].named())
+}
 
 // DSN is the connection string of the whole cluster: whoever takes writes.
 func (c *Cluster) DSN() string {
-	hosts := make([]string, len(c.nodes))
+	hosts, ports := make([]string, len(c.nodes)), make([]string, len(c.nodes))
 	for i, n := range c.nodes {
-		hosts[i] = n.dir
+		hosts[i], ports[i] = n.dir, fmt.Sprint(n.named())
 	}
-	return "host=" + strings.Join(hosts, ",") + " user=postgres dbname=postgres"
+	return "host=" + strings.Join(hosts, ",") + " port=" + strings.Join(ports, ",") + " user=postgres dbname=postgres"
 }
 
 // Exec runs a statement on node i and returns the first column of its first row as text.

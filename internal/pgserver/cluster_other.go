@@ -15,6 +15,12 @@ func Start(context.Context, int) (*Cluster, error) {
 	return nil, fmt.Errorf("%w: servers are run on Linux only", ErrAbsent)
 }
 
+// StartWith is ErrAbsent.
+func StartWith(ctx context.Context, _ Options) (*Cluster, error) { return Start(ctx, 0) }
+
+// Addrs are none.
+func (*Cluster) Addrs() []string { return nil }
+
 // DSN is empty.
 func (*Cluster) DSN() string { return "" }
 

@@ -7,3 +7,13 @@ import "errors"
 
 // ErrAbsent says that there is no PostgreSQL to run here; what is wrapped with it says why.
 var ErrAbsent = errors.New("no PostgreSQL server here")
+
+// Options of StartWith.
+type Options struct {
+	Standbys int
+	// TCP has every server listen on 127.0.0.1 too, at a port of its own.
+	TCP bool
+	// PEM texts: with them TCP is TLS, and a client shows a certificate that CA
+	// signed and that names its user.
+	Cert, Key, CA string
+}

@@ -1,7 +1,5 @@
-// Package randtest is a subset of the statistical tests of GM/T 0005-2021
-// (GB/T 32915) for binary sequences: twelve of its fifteen tests with the
-// parameters for samples of 10^6 bits. Left out are matrix rank, linear
-// complexity and the discrete Fourier transform with Maurer's universal test.
+// Package randtest is the statistical tests of GM/T 0005-2021 (GB/T 32915) for
+// binary sequences: all fifteen, with parameters for samples of 10^6 bits.
 //
 // It says whether output looks random, which every working generator's does,
 // keyed by a constant or not: it finds broken plumbing, never a weak design.
@@ -22,38 +20,53 @@ const SampleBytes = SampleBits / 8
 // Alpha is the significance of one test on one sample.
 const Alpha = 0.01
 
-// A Test is one statistic. P maps the bits of a sample, one a byte, 0 or 1, to
-// a P-value in [0, 1].
+// A Test is one computation over a sample. P maps the bits, one a byte, 0 or 1,
+// to a P-value in [0, 1] for each of Names.
 type Test struct {
-	Name string
-	P    func(bits []byte) float64
+	Names []string
+	P     func(bits []byte) []float64
 }
 
-// Tests returns the subset with its parameters, in the standard's order.
+// one is a test with a single P-value.
+func one(name string, p func(bits []byte) float64) Test {
+	return Test{[]string{name}, func(b []byte) []float64 { return []float64{p(b)} }}
+}
+
+// two is the serial test, whose P-values share their counting.
+func two(name string, m int) Test {
+	return Test{[]string{name + "-first", name + "-second"}, func(b []byte) []float64 {
+		first, second := serial(b, m)
+		return []float64{first, second}
+	}}
+}
+
+// Tests returns the tests with their parameters, in the standard's order.
 func Tests() []Test {
 	return []Test{
-		{"monobit", monobit},
-		{"block-frequency-10000", func(b []byte) float64 { return blockFrequency(b, 10000) }},
-		{"poker-4", func(b []byte) float64 { return poker(b, 4) }},
-		{"poker-8", func(b []byte) float64 { return poker(b, 8) }},
-		{"serial-3-first", func(b []byte) float64 { p, _ := serial(b, 3); return p }},
-		{"serial-3-second", func(b []byte) float64 { _, p := serial(b, 3); return p }},
-		{"serial-5-first", func(b []byte) float64 { p, _ := serial(b, 5); return p }},
-		{"serial-5-second", func(b []byte) float64 { _, p := serial(b, 5); return p }},
-		{"runs", runs},
-		{"runs-distribution", runsDistribution},
-		{"longest-run-of-ones", func(b []byte) float64 { return longestRun(b, 1) }},
-		{"longest-run-of-zeroes", func(b []byte) float64 { return longestRun(b, 0) }},
-		{"binary-derivative-3", func(b []byte) float64 { return derivative(b, 3) }},
-		{"binary-derivative-7", func(b []byte) float64 { return derivative(b, 7) }},
-		{"autocorrelation-1", func(b []byte) float64 { return autocorrelation(b, 1) }},
-		{"autocorrelation-2", func(b []byte) float64 { return autocorrelation(b, 2) }},
-		{"autocorrelation-8", func(b []byte) float64 { return autocorrelation(b, 8) }},
-		{"autocorrelation-16", func(b []byte) float64 { return autocorrelation(b, 16) }},
-		{"cumulative-sums-forward", func(b []byte) float64 { return cumulative(b, false) }},
-		{"cumulative-sums-backward", func(b []byte) float64 { return cumulative(b, true) }},
-		{"approximate-entropy-2", func(b []byte) float64 { return approximateEntropy(b, 2) }},
-		{"approximate-entropy-5", func(b []byte) float64 { return approximateEntropy(b, 5) }},
+		one("monobit", monobit),
+		one("block-frequency-10000", func(b []byte) float64 { return blockFrequency(b, 10000) }),
+		one("poker-4", func(b []byte) float64 { return poker(b, 4) }),
+		one("poker-8", func(b []byte) float64 { return poker(b, 8) }),
+		two("serial-3", 3),
+		two("serial-5", 5),
+		one("runs", runs),
+		one("runs-distribution", runsDistribution),
+		one("longest-run-of-ones", func(b []byte) float64 { return longestRun(b, 1) }),
+		one("longest-run-of-zeroes", func(b []byte) float64 { return longestRun(b, 0) }),
+		one("binary-derivative-3", func(b []byte) float64 { return derivative(b, 3) }),
+		one("binary-derivative-7", func(b []byte) float64 { return derivative(b, 7) }),
+		one("autocorrelation-1", func(b []byte) float64 { return autocorrelation(b, 1) }),
+		one("autocorrelation-2", func(b []byte) float64 { return autocorrelation(b, 2) }),
+		one("autocorrelation-8", func(b []byte) float64 { return autocorrelation(b, 8) }),
+		one("autocorrelation-16", func(b []byte) float64 { return autocorrelation(b, 16) }),
+		one("matrix-rank", matrixRank),
+		one("cumulative-sums-forward", func(b []byte) float64 { return cumulative(b, false) }),
+		one("cumulative-sums-backward", func(b []byte) float64 { return cumulative(b, true) }),
+		one("approximate-entropy-2", func(b []byte) float64 { return approximateEntropy(b, 2) }),
+		one("approximate-entropy-5", func(b []byte) float64 { return approximateEntropy(b, 5) }),
+		one("linear-complexity-500", func(b []byte) float64 { return linearComplexity(b, 500) }),
+		one("universal-7", universal),
+		one("fourier", spectrum),
 	}
 }
 
@@ -94,11 +107,11 @@ const (
 // With 1000 samples and more the standard's rule judges: s(1−α−3√(α(1−α)/s))
 // passes and P-values spread evenly. Fewer are judged by a bound on passes with
 // a false alarm of 10^-4 and no P-value under 10^-6, so that a short look does
-// not cry wolf: each of 22 tests fails one sample in a hundred by chance.
+// not cry wolf: each of 26 P-values fails one sample in a hundred by chance.
 func Run(data []byte, progress func(done, of int)) (out []Result, samples int) {
 	tests := Tests()
 	samples = len(data) / SampleBytes
-	ps := make([][]float64, len(tests))
+	ps := make([][][]float64, len(tests)) // by test, sample and name
 	for s := range samples {
 		bits := Bits(data[s*SampleBytes : (s+1)*SampleBytes])
 		for i, t := range tests {
@@ -109,7 +122,13 @@ func Run(data []byte, progress func(done, of int)) (out []Result, samples int) {
 		}
 	}
 	for i, t := range tests {
-		out = append(out, judge(t.Name, ps[i]))
+		for j, name := range t.Names {
+			of := make([]float64, samples)
+			for s := range of {
+				of[s] = ps[i][s][j]
+			}
+			out = append(out, judge(name, of))
+		}
 	}
 	return out, samples
 }

@@ -58,7 +58,7 @@ func Wire() []Call {
 		calls(control, "Enrolment/Challenge", "Enrolment/Enrol"),
 		calls(status, "Info/Info"),
 		calls(control, "Admin/Login", "Admin/Logout", "Admin/Unseal", "Admin/Seal", "Admin/CreateApp", "Admin/RevokeApp", "Admin/NewTicket",
-			"Admin/RevokeDevice", "Admin/UnlockUser", "Admin/LockUser", "Admin/RemoveUser", "Admin/Rotate"),
+			"Admin/RevokeDevice", "Admin/UnlockUser", "Admin/LockUser", "Admin/RemoveUser", "Admin/UnbindUser", "Admin/Rotate"),
 		calls(status, "Admin/Apps", "Admin/Devices", "Admin/Users", "Admin/FindUser", "Admin/Describe", "Admin/AuditPage", "Admin/VerifyAudit"),
 		calls(status, "Control/Describe"),
 		calls(control, "Control/KeyAgreement", "Control/Establish"),

@@ -39,7 +39,8 @@ func Server() []Service {
 		{"find user", "K-10.1-02", ""},
 		{"lock user", "K-10.1-02", ""},
 		{"unlock user", "K-10.1-02", "give the tries back, once asked for"},
-		{"remove user", "K-17.1-08b", "cancel a user; the record is destroyed"},
+		{"remove user", "K-17.1-08b", "cancel a user; the record is destroyed, the terminal's life ends"},
+		{"unbind user", "K-17.1-08", "the record is destroyed, the terminal may hold a new user"},
 		{"describe", "K-10.1-02", "counts, versions, what opens the root key"},
 		{"read audit log", "G-7.6-04", ""},
 		{"verify audit log", "G-7.6-04", ""},
@@ -50,6 +51,7 @@ func Server() []Service {
 		{"fetch policy", "K-7.2-03", "the public policy, before PPD is asked for"},
 		{"fetch sealed keys", "K-7.2-04", "counted as a try; hardened mode: evaluate"},
 		{"prepare", "K-7.1-08", "hand over a new record; a commit follows"},
+		{"ask standing", "K-17.1-10", "why the own terminal is refused: app revoked, user unbound or removed"},
 		{"ask tries", "K-10.2-07", "tries, lock, pending change of the own user"},
 		{"unbind or deregister", "K-17.1-08", "drop the own record, proved by the confirm key"},
 	} {

@@ -98,7 +98,7 @@ const margin = 20 * time.Millisecond
 func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret.Buffer, error) {
 	const op = "fingerprint: recover"
 	answer := AnswerTime(c.c.work)
-	deadline := time.Now().Add(answer - margin)
+	deadline := time.Now().Add(answer - margin + c.c.patience)
 	end := time.NewTimer(answer)
 	defer end.Stop()
 	c.mu.Lock()

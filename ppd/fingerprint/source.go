@@ -45,6 +45,11 @@ type Options struct {
 	Captures int       // of each finger at enrolment; 0 = 3
 	Work     int       // 0 = DefaultWork
 	Rand     io.Reader // nil = sm.Rand()
+
+	// Patience is how long beyond AnswerTime a search goes on before it is given
+	// up. An answer that comes late tells that the search was long; a search given
+	// up refuses the right finger. 0, for people, prefers the latter.
+	Patience time.Duration
 }
 
 // Source is the fingerprint source. Safe for concurrent use.
@@ -59,6 +64,7 @@ type settings struct {
 	captures int
 	work     int
 	rand     io.Reader
+	patience time.Duration
 }
 
 var _ core.Source = (*Source)(nil)
@@ -68,7 +74,7 @@ func New(o *Options) (*Source, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	c := settings{o.Profile, o.Captures, o.Work, o.Rand}
+	c := settings{o.Profile, o.Captures, o.Work, o.Rand, o.Patience}
 	if c.profile == (Profile{}) {
 		c.profile = Default
 	}

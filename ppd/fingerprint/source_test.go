@@ -23,9 +23,9 @@ func TestMain(m *testing.M) {
 	plugintest.Main(m, plugins.Registry{Source: func(string) (core.Source, error) { return fingerprint.New(quick) }})
 }
 
-// quick searches little within an unchanged answer time, so that a busy machine
-// does not turn a match into a refusal.
-var quick = &fingerprint.Options{Work: 21}
+// quick searches little, and to the end, so that a busy machine does not turn a
+// match into a refusal.
+var quick = &fingerprint.Options{Work: 21, Patience: time.Minute}
 
 func source(t testing.TB, o *fingerprint.Options) *fingerprint.Source {
 	t.Helper()

@@ -83,3 +83,50 @@ func TestKitCatches(t *testing.T) {
 		}
 	}
 }
+
+// claims is a PIN source that says another strength of itself.
+type claims struct {
+	broken
+	perTry core.Millibits
+}
+
+func (c claims) Describe(ctx context.Context) (core.SourceInfo, error) {
+	i, err := c.Source.Describe(ctx)
+	i.Strength.PerTry = c.perTry
+	return i, err
+}
+
+// A stranger who passes now and then is what few claimed bits mean; more than
+// that, or one against a claim of many, is a fault.
+func TestAlwaysASecretWeighsTheClaim(t *testing.T) {
+	always, ok := ppdtest.Find("AlwaysASecret")
+	if !ok {
+		t.Fatal("no case AlwaysASecret")
+	}
+	for _, c := range []struct {
+		bits, lucky int // of the six strangers
+		passes      bool
+	}{{4, 0, true}, {4, 1, true}, {4, 3, false}, {20, 1, false}, {1, 6, false}} {
+		var enrolled *secret.Buffer
+		left := c.lucky
+		b := claims{perTry: core.Millibits(1000 * c.bits), broken: broken{
+			Source: pin.New(),
+			enroll: func(e *core.Enrollment) {
+				enrolled = secret.Copy(e.Secret.Bytes())
+				e.Strength.PerTry = core.Millibits(1000 * c.bits)
+			},
+			recover: func(s *secret.Buffer) (*secret.Buffer, error) {
+				if left == 0 {
+					return s, nil
+				}
+				left--
+				s.Wipe()
+				return secret.Copy(enrolled.Bytes()), nil
+			},
+		}}
+		h := ppdtest.Harness{New: func() core.Source { return b }, Person: ppdtest.PIN}
+		if err := always.Run(t.Context(), h); (err == nil) != c.passes {
+			t.Errorf("%d of 6 strangers pass a claim of %d bits: %v", c.lucky, c.bits, err)
+		}
+	}
+}

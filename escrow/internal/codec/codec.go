@@ -112,26 +112,41 @@ func EncodeBlob(dst []byte, key core.Key, rev core.Version, blob []byte) []byte 
 	return binary.BigEndian.AppendUint32(dst, check(key, dst[start:]))
 }
 
-// DecodeBlob reads what EncodeBlob wrote for key and checks that it belongs to
-// the hot part that names rev. The blob is a copy.
-func DecodeBlob(key core.Key, rev core.Version, b []byte) ([]byte, error) {
+// ReadBlob reads what EncodeBlob wrote for key, and the version that wrote it.
+// The blob is a copy.
+func ReadBlob(key core.Key, b []byte) (rev core.Version, blob []byte, err error) {
 	if len(b) < blobHead+sum || len(b) > MaxBlobPart {
-		return nil, corrupt("blob", "wrong length")
+		return 0, nil, corrupt("blob", "wrong length")
 	}
 	body := b[:len(b)-sum]
 	if binary.BigEndian.Uint32(b[len(body):]) != check(key, body) {
-		return nil, corrupt("blob", "checksum does not match; restore from a snapshot")
+		return 0, nil, corrupt("blob", "checksum does not match; restore from a snapshot")
 	}
 	if b[0] != blobMagic || b[1] != form {
-		return nil, corrupt("blob", "unknown form")
+		return 0, nil, corrupt("blob", "unknown form")
 	}
-	if got := core.Version(binary.BigEndian.Uint64(b[2:])); got != rev {
-		return nil, corrupt("blob", "it belongs to another version than the hot part")
+	if len(body) > blobHead {
+		blob = append([]byte(nil), body[blobHead:]...)
 	}
-	if len(body) == blobHead {
-		return nil, nil
+	return core.Version(binary.BigEndian.Uint64(b[2:])), blob, nil
+}
+
+// DecodeBlob is ReadBlob of a blob that has to belong to the hot part that
+// names rev.
+func DecodeBlob(key core.Key, rev core.Version, b []byte) ([]byte, error) {
+	got, blob, err := ReadBlob(key, b)
+	if err != nil {
+		return nil, err
 	}
-	return append([]byte(nil), body[blobHead:]...), nil
+	return blob, Belongs(got, rev)
+}
+
+// Belongs refuses a blob of version got below a hot part that names rev.
+func Belongs(got, rev core.Version) error {
+	if got != rev {
+		return corrupt("blob", "it belongs to another version than the hot part")
+	}
+	return nil
 }
 
 // EncodeRecord joins both parts in one value: u16 length of the hot part, hot

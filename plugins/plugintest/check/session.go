@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ import (
 type session struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
+	out   io.ReadCloser
 	dir   string
 	line  string // the handshake
 	cert  tls.Certificate
@@ -69,7 +71,11 @@ func certificate() (tls.Certificate, []byte, error) {
 }
 
 func command(t Target, env ...string) *exec.Cmd {
-	cmd := exec.Command(t.Path, t.Args...)
+	path := t.Path
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs // a bare name is the file here, not one in PATH
+	}
+	cmd := exec.Command(path, t.Args...)
 	for _, k := range []string{"PATH", "LANG", "LC_ALL", "SYSTEMROOT"} {
 		if v, ok := os.LookupEnv(k); ok {
 			cmd.Env = append(cmd.Env, k+"="+v)
@@ -95,10 +101,10 @@ func open(ctx context.Context, t Target) (s *session, err error) {
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
+	if s.out, err = s.cmd.StdoutPipe(); err != nil {
 		return nil, err
 	}
+	ownGroup(s.cmd)
 	s.cmd.Stderr = writer{s, &s.stderr}
 	s.cmd.WaitDelay = time.Second
 	if err := s.cmd.Start(); err != nil {
@@ -107,7 +113,7 @@ func open(ctx context.Context, t Target) (s *session, err error) {
 	}
 	lines := make(chan string, 1)
 	go func() {
-		r := bufio.NewReaderSize(out, 1<<16)
+		r := bufio.NewReaderSize(s.out, 1<<16)
 		line, _ := r.ReadString('\n')
 		lines <- line
 		_, _ = io.Copy(writer{s, &s.stdout}, r)
@@ -214,7 +220,10 @@ func (s *session) waitExit(within time.Duration) error {
 func (s *session) close() {
 	_ = s.stdin.Close()
 	if s.waitExit(200*time.Millisecond) != nil {
-		_ = s.cmd.Process.Kill()
+		killGroup(s.cmd.Process)
+		if s.waitExit(time.Second) != nil {
+			_ = s.out.Close() // a helper that left the group holds it
+		}
 		<-s.ended
 	}
 	_ = os.RemoveAll(s.dir)

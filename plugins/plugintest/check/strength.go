@@ -201,11 +201,14 @@ func (m *meter) verdict() error {
 	return Note(fmt.Sprintf("%s; 95 %% sure of %.1f bits per try, and the claim of %.1f is not refuted", seen, -math.Log2(upper), claim))
 }
 
-// fromSamples makes the kit's people out of a folder's: those of different
-// seeds are different while there are enough of them.
+// fromSamples makes the kit's people out of a folder's two or more: seed 1 is
+// the one who is enrolled, and no other seed is, however few they are.
 func fromSamples(people []someone) func(seed uint64) ppdtest.Person {
 	return func(seed uint64) ppdtest.Person {
-		return &cycle{who: people[(seed-1)%uint64(len(people))]}
+		if seed == 1 {
+			return &cycle{who: people[0]}
+		}
+		return &cycle{who: people[1+(seed-2)%uint64(len(people)-1)]}
 	}
 }
 

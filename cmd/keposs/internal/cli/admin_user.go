@@ -42,13 +42,15 @@ func pickText(yes bool, a, b string) string {
 }
 
 func adminUser(e *Env) *cobra.Command {
-	return group("user", "List, show, lock, unlock and remove users", "  keposs admin user list\n  keposs admin user unlock USER",
+	return group("user", "List, show, lock, unlock, unbind and remove users", "  keposs admin user list\n  keposs admin user unlock USER",
 		adminUserList(e), adminUserShow(e),
 		adminUserChange(e, "lock", "Lock a user: no try is answered until unlock", "locked",
 			func(a *administrator) func(context.Context, protocol.ID, protocol.ID) error { return a.LockUser }),
 		adminUserChange(e, "unlock", "Unlock a user: the count of tries begins again at 0", "unlocked",
 			func(a *administrator) func(context.Context, protocol.ID, protocol.ID) error { return a.UnlockUser }),
-		adminUserChange(e, "remove", "Remove a user: the sealed key is destroyed, for good", "removed",
+		adminUserChange(e, "unbind", "Unbind a user's terminal: the sealed key is destroyed, the terminal may initialise a new user", "unbound",
+			func(a *administrator) func(context.Context, protocol.ID, protocol.ID) error { return a.UnbindUser }),
+		adminUserChange(e, "remove", "Remove a user: the sealed key is destroyed, for good, and the terminal's life ends", "removed",
 			func(a *administrator) func(context.Context, protocol.ID, protocol.ID) error { return a.RemoveUser }))
 }
 

@@ -105,7 +105,7 @@ Run from the folder of the source, or name it with --source.`,
 			}
 			defer o.Key.Wipe()
 			for _, path := range plugins {
-				p, err := identifyPlugin(c.Context(), "image build", path)
+				p, err := e.identifyPlugin(c.Context(), "image build", path)
 				if err != nil {
 					return err
 				}

@@ -55,7 +55,8 @@ func pluginCheckCommand(e *Env) *cobra.Command {
 		Short: "Test any plugin program against the protocol and the kit of its kind",
 		Long: `Start a plugin program as a host does and test every rule of
 docs/plugin-protocol.md, then the conformance kit of its kind. PATH is the program,
-or a folder with one executable at its top. What fails is said with what was found
+or a folder with one executable at its top; a script that says which program it
+builds (docs/plugin-guide.md) is run first. What fails is said with what was found
 and what to do; exit status 1 when a case fails.
 
 What the program is, it says itself; --kind and --name are for programs that serve
@@ -84,7 +85,7 @@ The program is executed with your rights: check what you would also run by hand.
 			}
 			out := checked{OK: true}
 			for _, path := range args {
-				path, err := check.Executable(path)
+				path, err := check.Program(c.Context(), path, e.Stderr)
 				if err != nil {
 					return err
 				}

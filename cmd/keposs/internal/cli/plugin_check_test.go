@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/keposs/keposs/cmd/keposs/internal/builtins"
+	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/plugintest"
 )
@@ -20,7 +21,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "this is a plugin of keposs")
 		os.Exit(1)
 	}
-	plugintest.Main(m, builtins.Registry())
+	r := builtins.Registry()
+	r.Sensor = func(string) (core.Sensor, error) { return mine{}, nil }
+	plugintest.Main(m, r)
 }
 
 func onLinux(t *testing.T) {

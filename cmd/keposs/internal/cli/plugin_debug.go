@@ -62,7 +62,7 @@ PATH may be, --config says as for keposs plugin check.`,
 			if err := knownKind(op, t.Kind); err != nil {
 				return err
 			}
-			if t.Path, err = check.Executable(args[0]); err != nil {
+			if t.Path, err = check.Program(c.Context(), args[0], e.Stderr); err != nil {
 				return err
 			}
 			if t.Kind == "" {

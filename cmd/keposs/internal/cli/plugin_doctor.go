@@ -67,7 +67,7 @@ with what to do; exit status 1 when something is.`,
 			}
 			e.examinePinned(ctx, store, &out)
 			for _, path := range args {
-				examinePath(ctx, path, &out)
+				e.examinePath(ctx, path, &out)
 			}
 			if ctx.Err() != nil {
 				return core.Errorf(core.Canceled, "plugin doctor", "%w", ctx.Err())
@@ -157,10 +157,14 @@ func examineEntry(ctx context.Context, e plugins.Entry, o plugins.Options, value
 }
 
 // examinePath looks at a program nobody pinned.
-func examinePath(ctx context.Context, path string, out *diagnosis) {
-	program, err := check.Executable(path)
+func (e *Env) examinePath(ctx context.Context, path string, out *diagnosis) {
+	program, err := check.Program(ctx, path, e.Stderr)
 	if err != nil {
-		out.add(path, err, "", "name a program, or a folder with one executable at its top")
+		advice := "name a program, or a folder with one executable at its top"
+		if core.CodeOf(err) == core.Environment {
+			advice = "run the script by hand; what it misses to build its program it says there"
+		}
+		out.add(path, err, "", advice)
 		return
 	}
 	if err = check.Diagnose(ctx, program); err == nil {

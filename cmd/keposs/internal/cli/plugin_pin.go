@@ -29,6 +29,7 @@ type pinResult struct {
 	Version string   `json:"version"`
 	Trust   string   `json:"trust"`
 	Files   []string `json:"files"`
+	Note    string   `json:"note,omitempty"`
 }
 
 func pluginPinCommand(e *Env) *cobra.Command {
@@ -38,7 +39,8 @@ func pluginPinCommand(e *Env) *cobra.Command {
 		Short: "Vouch for a plugin: copy it, measure it and sign it with your own key",
 		Long: `Start a plugin once to learn what it is, copy its files into the data folder and
 sign their SM3 with the operator's own key, made at first use. A Python script is
-taken with the modules beside it. From then on a source may stand in policies, a
+taken with the modules beside it; of a script that builds a program
+(docs/plugin-guide.md) the program is taken, never the script. From then on a source may stand in policies, a
 KDF in --kdf, and a sensor is used by --sensor; a changed copy is refused. Results
 with it are never approved: only the vendor's signature does that.
 
@@ -59,7 +61,7 @@ at the next command; a running SS-CC is told by keposs plugin reload. Test it fi
 			if err != nil {
 				return err
 			}
-			req, err := identifyPlugin(c.Context(), op, args[0])
+			req, err := e.identifyPlugin(c.Context(), op, args[0])
 			if err != nil {
 				return err
 			}
@@ -75,8 +77,14 @@ at the next command; a running SS-CC is told by keposs plugin reload. Test it fi
 			for _, f := range p.Files {
 				out.Files = append(out.Files, f.Path)
 			}
+			if check.OnlyScript(filepath.Join(req.Root, req.Main)) {
+				out.Note = "this is a script, and what it starts is not measured: pin the program itself, or name what the script builds (docs/plugin-guide.md)"
+			}
 			return e.Report(out, func(w io.Writer) {
 				fmt.Fprintf(w, "pinned %s %s %s, %d files, trust local\n", out.Kind, out.Name, out.Version, len(out.Files))
+				if out.Note != "" {
+					fmt.Fprintf(w, "note: %s\n", out.Note)
+				}
 			})
 		},
 	}
@@ -86,8 +94,8 @@ at the next command; a running SS-CC is told by keposs plugin reload. Test it fi
 
 // identifyPlugin starts a program, or the one in a folder, once to learn what it
 // is, and finds the files that belong to it.
-func identifyPlugin(ctx context.Context, op, path string) (p client.PinRequest, err error) {
-	if path, err = check.Executable(path); err != nil {
+func (e *Env) identifyPlugin(ctx context.Context, op, path string) (p client.PinRequest, err error) {
+	if path, err = check.Program(ctx, path, e.Stderr); err != nil {
 		return p, err
 	}
 	i, err := check.Identify(ctx, check.Target{Path: path})

@@ -45,10 +45,11 @@ const (
 	Challenge     Method = 10
 	RecoverPolicy Method = 11
 	Rebind        Method = 12
+	Standing      Method = 13
 )
 
 var names = [...]string{"unknown", "policy", "fetch", "evaluate", "confirm", "prepare", "commit", "status",
-	"unbind", "deregister", "challenge", "recover-policy", "rebind"}
+	"unbind", "deregister", "challenge", "recover-policy", "rebind", "standing"}
 
 // Methods lists every method.
 func Methods() []Method {

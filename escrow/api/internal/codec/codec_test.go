@@ -72,6 +72,8 @@ func requests() []sample {
 		{"challenge", codec.Challenge, &protocol.ChallengeRequest{User: id(1)}},
 		{"recover-policy", codec.RecoverPolicy, &rebind},
 		{"rebind", codec.Rebind, &rebind},
+		{"standing", codec.Standing, &protocol.StandingRequest{User: id(1)}},
+		{"standing-none", codec.Standing, &protocol.StandingRequest{}},
 	}
 }
 
@@ -93,6 +95,7 @@ func answers() []sample {
 		{"challenge", codec.Challenge, &protocol.ChallengeAnswer{Challenge: hash(4)}},
 		{"recover-policy", codec.RecoverPolicy, &policy},
 		{"rebind", codec.Rebind, &codec.Nothing{}},
+		{"standing", codec.Standing, &protocol.StandingAnswer{Revoked: true, User: protocol.KeptRemoved}},
 	}
 }
 

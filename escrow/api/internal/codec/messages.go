@@ -28,6 +28,8 @@ func request(m Method) any {
 		return &protocol.ChallengeRequest{}
 	case RecoverPolicy, Rebind:
 		return &protocol.RebindRequest{}
+	case Standing:
+		return &protocol.StandingRequest{}
 	}
 	return nil
 }
@@ -54,6 +56,8 @@ func answer(m Method) any {
 		return &protocol.StatusAnswer{}
 	case Challenge:
 		return &protocol.ChallengeAnswer{}
+	case Standing:
+		return &protocol.StandingAnswer{}
 	case Unbind, Deregister, Rebind:
 		return &Nothing{}
 	}
@@ -131,6 +135,15 @@ func fields(c *coder, v any) bool {
 		c.id(&r.User, "user")
 	case *protocol.ChallengeAnswer:
 		c.raw(r.Challenge[:])
+	case *protocol.StandingRequest:
+		c.raw(r.User[:]) // zero: the terminal has none
+	case *protocol.StandingAnswer:
+		c.flag(&r.Revoked)
+		k := uint8(r.User)
+		c.u8(&k)
+		if r.User = protocol.Kept(k); r.User > protocol.KeptRemoved {
+			c.fail("what is kept of the user is none of its values")
+		}
 	case *Nothing:
 	case *core.Error:
 		c.failure(r)

@@ -2230,7 +2230,8 @@ const file_sscc_proto_rawDesc = "" +
 	"\tChallenge\x12%.keposs.sscc.v1.EnrolChallengeRequest\x1a$.keposs.sscc.v1.EnrolChallengeAnswer\x12B\n" +
 	"\x05Enrol\x12\x1c.keposs.sscc.v1.EnrolRequest\x1a\x1b.keposs.sscc.v1.EnrolAnswer2G\n" +
 	"\x04Info\x12?\n" +
-	"\x04Info\x12\x1b.keposs.sscc.v1.InfoRequest\x1a\x1a.keposs.sscc.v1.InfoAnswer2\xfd\t\n" +
+	"\x04Info\x12\x1b.keposs.sscc.v1.InfoRequest\x1a\x1a.keposs.sscc.v1.InfoAnswer2\xbf\n" +
+	"\n" +
 	"\x05Admin\x12B\n" +
 	"\x05Login\x12\x1c.keposs.sscc.v1.LoginRequest\x1a\x1b.keposs.sscc.v1.LoginAnswer\x12=\n" +
 	"\x06Logout\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x15.keposs.sscc.v1.Empty\x12=\n" +
@@ -2248,7 +2249,9 @@ const file_sscc_proto_rawDesc = "" +
 	"UnlockUser\x12\x1b.keposs.sscc.v1.UserRequest\x1a\x15.keposs.sscc.v1.Empty\x12>\n" +
 	"\bLockUser\x12\x1b.keposs.sscc.v1.UserRequest\x1a\x15.keposs.sscc.v1.Empty\x12@\n" +
 	"\n" +
-	"RemoveUser\x12\x1b.keposs.sscc.v1.UserRequest\x1a\x15.keposs.sscc.v1.Empty\x12>\n" +
+	"RemoveUser\x12\x1b.keposs.sscc.v1.UserRequest\x1a\x15.keposs.sscc.v1.Empty\x12@\n" +
+	"\n" +
+	"UnbindUser\x12\x1b.keposs.sscc.v1.UserRequest\x1a\x15.keposs.sscc.v1.Empty\x12>\n" +
 	"\bDescribe\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x14.keposs.sscc.v1.Json\x12C\n" +
 	"\tAuditPage\x12 .keposs.sscc.v1.AuditPageRequest\x1a\x14.keposs.sscc.v1.Json\x12A\n" +
 	"\vVerifyAudit\x12\x1c.keposs.sscc.v1.AdminRequest\x1a\x14.keposs.sscc.v1.Json\x12>\n" +
@@ -2332,36 +2335,38 @@ var file_sscc_proto_depIdxs = []int32{
 	32, // 24: keposs.sscc.v1.Admin.UnlockUser:input_type -> keposs.sscc.v1.UserRequest
 	32, // 25: keposs.sscc.v1.Admin.LockUser:input_type -> keposs.sscc.v1.UserRequest
 	32, // 26: keposs.sscc.v1.Admin.RemoveUser:input_type -> keposs.sscc.v1.UserRequest
-	18, // 27: keposs.sscc.v1.Admin.Describe:input_type -> keposs.sscc.v1.AdminRequest
-	33, // 28: keposs.sscc.v1.Admin.AuditPage:input_type -> keposs.sscc.v1.AuditPageRequest
-	18, // 29: keposs.sscc.v1.Admin.VerifyAudit:input_type -> keposs.sscc.v1.AdminRequest
-	18, // 30: keposs.sscc.v1.Admin.Rotate:input_type -> keposs.sscc.v1.AdminRequest
-	3,  // 31: keposs.sscc.v1.Session.Exchange:output_type -> keposs.sscc.v1.ExchangeDown
-	9,  // 32: keposs.sscc.v1.Session.Call:output_type -> keposs.sscc.v1.SealedAnswer
-	11, // 33: keposs.sscc.v1.Enrolment.Challenge:output_type -> keposs.sscc.v1.EnrolChallengeAnswer
-	13, // 34: keposs.sscc.v1.Enrolment.Enrol:output_type -> keposs.sscc.v1.EnrolAnswer
-	15, // 35: keposs.sscc.v1.Info.Info:output_type -> keposs.sscc.v1.InfoAnswer
-	17, // 36: keposs.sscc.v1.Admin.Login:output_type -> keposs.sscc.v1.LoginAnswer
-	1,  // 37: keposs.sscc.v1.Admin.Logout:output_type -> keposs.sscc.v1.Empty
-	1,  // 38: keposs.sscc.v1.Admin.Unseal:output_type -> keposs.sscc.v1.Empty
-	1,  // 39: keposs.sscc.v1.Admin.Seal:output_type -> keposs.sscc.v1.Empty
-	20, // 40: keposs.sscc.v1.Admin.CreateApp:output_type -> keposs.sscc.v1.CreateAppAnswer
-	22, // 41: keposs.sscc.v1.Admin.Apps:output_type -> keposs.sscc.v1.AppsAnswer
-	1,  // 42: keposs.sscc.v1.Admin.RevokeApp:output_type -> keposs.sscc.v1.Empty
-	24, // 43: keposs.sscc.v1.Admin.NewTicket:output_type -> keposs.sscc.v1.TicketAnswer
-	26, // 44: keposs.sscc.v1.Admin.Devices:output_type -> keposs.sscc.v1.DevicesAnswer
-	1,  // 45: keposs.sscc.v1.Admin.RevokeDevice:output_type -> keposs.sscc.v1.Empty
-	30, // 46: keposs.sscc.v1.Admin.Users:output_type -> keposs.sscc.v1.UsersAnswer
-	29, // 47: keposs.sscc.v1.Admin.FindUser:output_type -> keposs.sscc.v1.User
-	1,  // 48: keposs.sscc.v1.Admin.UnlockUser:output_type -> keposs.sscc.v1.Empty
-	1,  // 49: keposs.sscc.v1.Admin.LockUser:output_type -> keposs.sscc.v1.Empty
-	1,  // 50: keposs.sscc.v1.Admin.RemoveUser:output_type -> keposs.sscc.v1.Empty
-	34, // 51: keposs.sscc.v1.Admin.Describe:output_type -> keposs.sscc.v1.Json
-	34, // 52: keposs.sscc.v1.Admin.AuditPage:output_type -> keposs.sscc.v1.Json
-	34, // 53: keposs.sscc.v1.Admin.VerifyAudit:output_type -> keposs.sscc.v1.Json
-	34, // 54: keposs.sscc.v1.Admin.Rotate:output_type -> keposs.sscc.v1.Json
-	31, // [31:55] is the sub-list for method output_type
-	7,  // [7:31] is the sub-list for method input_type
+	32, // 27: keposs.sscc.v1.Admin.UnbindUser:input_type -> keposs.sscc.v1.UserRequest
+	18, // 28: keposs.sscc.v1.Admin.Describe:input_type -> keposs.sscc.v1.AdminRequest
+	33, // 29: keposs.sscc.v1.Admin.AuditPage:input_type -> keposs.sscc.v1.AuditPageRequest
+	18, // 30: keposs.sscc.v1.Admin.VerifyAudit:input_type -> keposs.sscc.v1.AdminRequest
+	18, // 31: keposs.sscc.v1.Admin.Rotate:input_type -> keposs.sscc.v1.AdminRequest
+	3,  // 32: keposs.sscc.v1.Session.Exchange:output_type -> keposs.sscc.v1.ExchangeDown
+	9,  // 33: keposs.sscc.v1.Session.Call:output_type -> keposs.sscc.v1.SealedAnswer
+	11, // 34: keposs.sscc.v1.Enrolment.Challenge:output_type -> keposs.sscc.v1.EnrolChallengeAnswer
+	13, // 35: keposs.sscc.v1.Enrolment.Enrol:output_type -> keposs.sscc.v1.EnrolAnswer
+	15, // 36: keposs.sscc.v1.Info.Info:output_type -> keposs.sscc.v1.InfoAnswer
+	17, // 37: keposs.sscc.v1.Admin.Login:output_type -> keposs.sscc.v1.LoginAnswer
+	1,  // 38: keposs.sscc.v1.Admin.Logout:output_type -> keposs.sscc.v1.Empty
+	1,  // 39: keposs.sscc.v1.Admin.Unseal:output_type -> keposs.sscc.v1.Empty
+	1,  // 40: keposs.sscc.v1.Admin.Seal:output_type -> keposs.sscc.v1.Empty
+	20, // 41: keposs.sscc.v1.Admin.CreateApp:output_type -> keposs.sscc.v1.CreateAppAnswer
+	22, // 42: keposs.sscc.v1.Admin.Apps:output_type -> keposs.sscc.v1.AppsAnswer
+	1,  // 43: keposs.sscc.v1.Admin.RevokeApp:output_type -> keposs.sscc.v1.Empty
+	24, // 44: keposs.sscc.v1.Admin.NewTicket:output_type -> keposs.sscc.v1.TicketAnswer
+	26, // 45: keposs.sscc.v1.Admin.Devices:output_type -> keposs.sscc.v1.DevicesAnswer
+	1,  // 46: keposs.sscc.v1.Admin.RevokeDevice:output_type -> keposs.sscc.v1.Empty
+	30, // 47: keposs.sscc.v1.Admin.Users:output_type -> keposs.sscc.v1.UsersAnswer
+	29, // 48: keposs.sscc.v1.Admin.FindUser:output_type -> keposs.sscc.v1.User
+	1,  // 49: keposs.sscc.v1.Admin.UnlockUser:output_type -> keposs.sscc.v1.Empty
+	1,  // 50: keposs.sscc.v1.Admin.LockUser:output_type -> keposs.sscc.v1.Empty
+	1,  // 51: keposs.sscc.v1.Admin.RemoveUser:output_type -> keposs.sscc.v1.Empty
+	1,  // 52: keposs.sscc.v1.Admin.UnbindUser:output_type -> keposs.sscc.v1.Empty
+	34, // 53: keposs.sscc.v1.Admin.Describe:output_type -> keposs.sscc.v1.Json
+	34, // 54: keposs.sscc.v1.Admin.AuditPage:output_type -> keposs.sscc.v1.Json
+	34, // 55: keposs.sscc.v1.Admin.VerifyAudit:output_type -> keposs.sscc.v1.Json
+	34, // 56: keposs.sscc.v1.Admin.Rotate:output_type -> keposs.sscc.v1.Json
+	32, // [32:57] is the sub-list for method output_type
+	7,  // [7:32] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name

@@ -430,6 +430,7 @@ const (
 	Admin_UnlockUser_FullMethodName   = "/keposs.sscc.v1.Admin/UnlockUser"
 	Admin_LockUser_FullMethodName     = "/keposs.sscc.v1.Admin/LockUser"
 	Admin_RemoveUser_FullMethodName   = "/keposs.sscc.v1.Admin/RemoveUser"
+	Admin_UnbindUser_FullMethodName   = "/keposs.sscc.v1.Admin/UnbindUser"
 	Admin_Describe_FullMethodName     = "/keposs.sscc.v1.Admin/Describe"
 	Admin_AuditPage_FullMethodName    = "/keposs.sscc.v1.Admin/AuditPage"
 	Admin_VerifyAudit_FullMethodName  = "/keposs.sscc.v1.Admin/VerifyAudit"
@@ -457,6 +458,7 @@ type AdminClient interface {
 	UnlockUser(ctx context.Context, in *UserRequest, opts ...grpc.CallOption) (*Empty, error)
 	LockUser(ctx context.Context, in *UserRequest, opts ...grpc.CallOption) (*Empty, error)
 	RemoveUser(ctx context.Context, in *UserRequest, opts ...grpc.CallOption) (*Empty, error)
+	UnbindUser(ctx context.Context, in *UserRequest, opts ...grpc.CallOption) (*Empty, error)
 	Describe(ctx context.Context, in *AdminRequest, opts ...grpc.CallOption) (*Json, error)
 	AuditPage(ctx context.Context, in *AuditPageRequest, opts ...grpc.CallOption) (*Json, error)
 	VerifyAudit(ctx context.Context, in *AdminRequest, opts ...grpc.CallOption) (*Json, error)
@@ -622,6 +624,16 @@ func (c *adminClient) RemoveUser(ctx context.Context, in *UserRequest, opts ...g
 	return out, nil
 }
 
+func (c *adminClient) UnbindUser(ctx context.Context, in *UserRequest, opts ...grpc.CallOption) (*Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Empty)
+	err := c.cc.Invoke(ctx, Admin_UnbindUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) Describe(ctx context.Context, in *AdminRequest, opts ...grpc.CallOption) (*Json, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Json)
@@ -692,6 +704,7 @@ type AdminServer interface {
 	UnlockUser(context.Context, *UserRequest) (*Empty, error)
 	LockUser(context.Context, *UserRequest) (*Empty, error)
 	RemoveUser(context.Context, *UserRequest) (*Empty, error)
+	UnbindUser(context.Context, *UserRequest) (*Empty, error)
 	Describe(context.Context, *AdminRequest) (*Json, error)
 	AuditPage(context.Context, *AuditPageRequest) (*Json, error)
 	VerifyAudit(context.Context, *AdminRequest) (*Json, error)
@@ -751,6 +764,9 @@ func (UnimplementedAdminServer) LockUser(context.Context, *UserRequest) (*Empty,
 }
 func (UnimplementedAdminServer) RemoveUser(context.Context, *UserRequest) (*Empty, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveUser not implemented")
+}
+func (UnimplementedAdminServer) UnbindUser(context.Context, *UserRequest) (*Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnbindUser not implemented")
 }
 func (UnimplementedAdminServer) Describe(context.Context, *AdminRequest) (*Json, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
@@ -1055,6 +1071,24 @@ func _Admin_RemoveUser_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_UnbindUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).UnbindUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_UnbindUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).UnbindUser(ctx, req.(*UserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Describe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AdminRequest)
 	if err := dec(in); err != nil {
@@ -1186,6 +1220,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveUser",
 			Handler:    _Admin_RemoveUser_Handler,
+		},
+		{
+			MethodName: "UnbindUser",
+			Handler:    _Admin_UnbindUser_Handler,
 		},
 		{
 			MethodName: "Describe",

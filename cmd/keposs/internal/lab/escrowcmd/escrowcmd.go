@@ -56,7 +56,7 @@ func Command() *cobra.Command {
 the same run: fetches over TLS beside a bare echo, through a plugin beside an echo one
 process further, durable writes beside the bare engine; with --records the growth of a
 store. Goals stand beside the figures. Everything is made in a temporary folder, or in
-the schema keposs_lab of the database that --config names, and removed.
+the schema or below the prefix keposs_lab of the database that --config names, and removed.
 
 With --evaluate, measure SS-CC's processor time for one durable, counted Evaluate on
 one core, without and with proof, beside one raw scalar multiplication and a bare gRPC

@@ -3,13 +3,19 @@ package escrowcmd
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/keposs/keposs/cmd/keposs/internal/builtins"
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/escrowcmd/bench"
+	"github.com/keposs/keposs/internal/etcdserver"
+	"github.com/keposs/keposs/internal/pgserver"
 	"github.com/keposs/keposs/internal/testenv"
 	"github.com/keposs/keposs/plugins"
 )
@@ -93,4 +99,73 @@ func TestStore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The same over servers; what it made there is gone afterwards.
+func TestStoreOverServers(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	config := filepath.Join(t.TempDir(), "settings.toml")
+	measure := func(t *testing.T, name, settings string) {
+		if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := Command()
+		var out, errs bytes.Buffer
+		c.SetOut(&out)
+		c.SetErr(&errs)
+		c.SetArgs([]string{"--backend", name, "--config", config, "--rounds", "1", "--slice", "40ms", "--records", "1200", "--json"})
+		if err := c.Execute(); err != nil {
+			t.Fatalf("%v\n%s", err, errs.String())
+		}
+		var r bench.Result
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+			t.Fatalf("%v: %s", err, out.String())
+		}
+		for _, ratio := range []string{"fetch_vs_echo", "fetch_plugin_vs_limit", "commit_vs_limit", "p99_vs_limit"} {
+			if r.Ratios[ratio] <= 0 {
+				t.Errorf("%s is %g, skipped %v", ratio, r.Ratios[ratio], r.Skipped)
+			}
+		}
+		if n := len(r.Growth); n == 0 || r.Growth[n-1].ExportPS <= 0 {
+			t.Errorf("growth %+v", r.Growth)
+		}
+	}
+	t.Run("postgres", func(t *testing.T) {
+		s, err := pgserver.Start(t.Context(), 0)
+		if errors.Is(err, pgserver.ErrAbsent) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Stop()
+		dsn := filepath.Join(t.TempDir(), "dsn")
+		if err := os.WriteFile(dsn, []byte(s.DSN()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		measure(t, "postgres", fmt.Sprintf("dsn_file = %q\n", dsn))
+		left, err := s.Exec(t.Context(), 0, "select (select count(*) from pg_namespace where nspname like 'keposs%') + (select count(*) from pg_class where relname like 'keposs%')")
+		if err != nil || left != "0" {
+			t.Errorf("left behind: %s, %v", left, err)
+		}
+	})
+	t.Run("etcd", func(t *testing.T) {
+		s, err := etcdserver.Start(t.Context(), 1)
+		if errors.Is(err, etcdserver.ErrAbsent) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Stop()
+		measure(t, "etcd", fmt.Sprintf("endpoints = %q\n", strings.Join(s.Endpoints(), ",")))
+		c, err := clientv3.New(clientv3.Config{Endpoints: s.Endpoints()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if left, err := c.Get(t.Context(), "keposs", clientv3.WithPrefix(), clientv3.WithCountOnly()); err != nil || left.Count != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
 }

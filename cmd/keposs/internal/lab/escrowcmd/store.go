@@ -28,7 +28,7 @@ type storeFlags struct {
 func (s *storeFlags) register(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.backend, "backend", "badger", "storage `backend` to measure")
-	f.StringVar(&s.config, "config", "", "TOML `file` of its settings, as for ss-cc init; dsn_file of a server")
+	f.StringVar(&s.config, "config", "", "TOML `file` of its settings, as for ss-cc init; dsn_file or endpoints of a server")
 	f.IntVar(&s.records, "records", 0, "grow a store to so many records of 2 KiB and measure it on the way")
 	f.IntVar(&s.rounds, "rounds", 5, "rounds of each kind, in turn; an odd `number`")
 	f.DurationVar(&s.slice, "slice", 700*time.Millisecond, "length of one measurement")
@@ -84,6 +84,9 @@ func (s *storeFlags) settings(o *bench.Options) error {
 	if s.config == "" {
 		if s.backend == "postgres" {
 			return core.Errorf(core.Usage, op, "want --config with dsn_file: the file of the connection string")
+		}
+		if s.backend == "etcd" {
+			return core.Errorf(core.Usage, op, "want --config with endpoints: host:port of every member")
 		}
 		return nil
 	}

@@ -57,8 +57,8 @@ type run struct {
 var backends = map[string][]fault{
 	"badger":   {{"kill", 12, 200, kill("badger")}, {"power-cut", 10, 200, cut("badger")}, {"disk-full", 1, 3, full("badger")}},
 	"memory":   {{"kill", 12, 200, kill("memory")}, {"power-cut", 6, 200, cut("memory")}},
-	"postgres": {{"primary-kill", 3, 10, primaryKill}},
-	"etcd":     {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, slowNetwork}, {"half-open-network", 1, 3, halfOpen}},
+	"postgres": {{"primary-kill", 3, 10, primaryKill}, {"slow-network", 1, 3, network(postgresNetwork).slow}, {"half-open-network", 1, 3, network(postgresNetwork).halfOpen(true)}},
+	"etcd":     {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, network(etcdNetwork).slow}, {"half-open-network", 1, 3, network(etcdNetwork).halfOpen(false)}},
 }
 
 // Command is `lab faults`.
@@ -75,8 +75,8 @@ and is gone afterwards: an older version, a deleted record that is readable, a t
 badger and memory run as a plugin process. A power cut is a loop-mounted ext4 that is shut
 down without flushing its log; it needs root. postgres is a primary with two quorum
 standbys, etcd three members, all started here on real servers. The controls are two
-ways of using Badger that can lose writes: a run in which none is caught shows nothing.
-Exit status 0 means that nothing was lost and a control was caught, if any ran.`,
+ways of using Badger that lose writes: a run in which one is not caught shows nothing.
+Exit status 0 means that nothing was lost and every control that ran was caught.`,
 		Example: "  keposs lab faults --backend badger\n  keposs lab faults --backend etcd --profile long --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -194,12 +194,10 @@ func (r *run) verdict(op string) error {
 	if r.Lost > 0 {
 		return core.Errorf(core.Corrupt, op, "%d acknowledged writes are gone", r.Lost)
 	}
-	caught := len(r.Controls) == 0
-	for _, c := range r.Controls {
-		caught = caught || c
-	}
-	if !caught {
-		return core.Errorf(core.Environment, op, "no control was caught: this machine's cuts show nothing")
+	for _, name := range controls {
+		if caught, ran := r.Controls[name]; ran && !caught {
+			return core.Errorf(core.Environment, op, "%s was not caught: cuts on this machine show nothing", name)
+		}
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func cut(name string) func(context.Context, *run, int) error {
 		l := escrowtest.NewLoad(clients)
 		for range rounds {
 			before := l.Acks()
-			if err := blackout(ctx, d, name, l); err != nil {
+			if err := blackout(ctx, d, name, l, func() { time.Sleep(moment()) }); err != nil {
 				return err
 			}
 			if err := r.reopen(ctx, "power-cut", name, d.Dir(), l, before); err != nil {
@@ -37,14 +37,18 @@ func cut(name string) func(context.Context, *run, int) error {
 	}
 }
 
-// blackout runs a backend on d, cuts the power while l writes and mounts again.
-func blackout(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.Load) error {
+// blackout runs a backend on d, cuts the power while l writes, when wait
+// returns, and mounts again.
+func blackout(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.Load, wait func()) error {
 	p, err := open(ctx, name, d.Dir())
 	if err != nil {
 		return err
 	}
 	err = during(ctx, l, p.Backend, func() error {
-		time.Sleep(moment())
+		wait()
+		if err := p.stop(); err != nil { // without power no program goes on either
+			return err
+		}
 		l.PowerOff()
 		if err := d.Cut(); err != nil {
 			return err
@@ -60,10 +64,16 @@ func blackout(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.L
 }
 
 // controls are caught when a cut loses what they acknowledged, or leaves
-// nothing that opens.
+// nothing that opens. Each run has to catch both.
 var controls = []string{control.Default, control.Barrier}
 
-const controlRounds = 6
+// A control is cut when its clients have had so many answers each: by then what
+// most of them were told last lies in a table that is no longer written.
+const (
+	controlRounds  = 6
+	controlClients = 64
+	controlAnswers = 20
+)
 
 // broken runs a control until it is caught.
 func broken(ctx context.Context, r *run, name string) error {
@@ -72,7 +82,7 @@ func broken(ctx context.Context, r *run, name string) error {
 		if err != nil {
 			return err
 		}
-		caught, err := exposed(ctx, d, name, escrowtest.NewLoad(clients))
+		caught, err := exposed(ctx, d, name, escrowtest.NewLoad(controlClients))
 		_ = d.Remove()
 		if err != nil {
 			return err
@@ -85,7 +95,12 @@ func broken(ctx context.Context, r *run, name string) error {
 }
 
 func exposed(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.Load) (caught bool, err error) {
-	if err := blackout(ctx, d, name, l); err != nil {
+	wait := func() {
+		for end := time.Now().Add(time.Minute); l.Acks() < controlClients*controlAnswers && time.Now().Before(end) && ctx.Err() == nil; {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	if err := blackout(ctx, d, name, l, wait); err != nil {
 		return false, err
 	}
 	p, err := open(ctx, name, d.Dir())
@@ -93,6 +108,7 @@ func exposed(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.Lo
 		return ctx.Err() == nil, ctx.Err()
 	}
 	defer p.close()
+	defer func() { _ = p.kill() }() // it may take long to close what is in pieces
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	lost, _, err := l.Check(ctx, p.Backend)

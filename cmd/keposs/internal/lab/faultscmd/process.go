@@ -51,7 +51,12 @@ func open(ctx context.Context, name, dir string) (*process, error) {
 }
 
 // kill ends the process at once.
-func (p *process) kill() error {
+func (p *process) kill() error { return p.do((*os.Process).Kill) }
+
+// stop makes the process stand still until it is killed.
+func (p *process) stop() error { return p.do(halt) }
+
+func (p *process) do(f func(*os.Process) error) error {
 	info, _ := plugins.InfoOf(p.Backend)
 	if info.PID <= 0 {
 		return errors.New("the backend's process does not run")
@@ -60,7 +65,7 @@ func (p *process) kill() error {
 	if err != nil {
 		return err
 	}
-	return proc.Kill()
+	return f(proc)
 }
 
 func (p *process) close() {

@@ -23,13 +23,11 @@ func primaryKill(ctx context.Context, r *run, rounds int) error {
 		return err
 	}
 	defer c.Stop()
-	b := postgres.New()
-	defer func() { _ = b.Close() }()
-	dsn := secret.Copy([]byte(c.DSN()))
-	defer dsn.Wipe()
-	if err := b.Configure(ctx, core.Config{Values: map[string]string{"query_timeout": "5s"}, Secrets: map[string]*secret.Buffer{"dsn": dsn}}); err != nil {
+	b, err := openPostgres(ctx, c.DSN(), "5s")
+	if err != nil {
 		return err
 	}
+	defer func() { _ = b.Close() }()
 	return r.repeat(ctx, "primary-kill", b, rounds, func() error {
 		time.Sleep(moment())
 		killed, err := c.Failover(ctx)
@@ -39,6 +37,14 @@ func primaryKill(ctx context.Context, r *run, rounds int) error {
 		time.Sleep(time.Second)
 		return c.Rejoin(ctx, killed)
 	})
+}
+
+// openPostgres opens a backend whose requests are given up after wait.
+func openPostgres(ctx context.Context, at, wait string) (core.Backend, error) {
+	b := postgres.New()
+	dsn := secret.Copy([]byte(at))
+	defer dsn.Wipe()
+	return b, b.Configure(ctx, core.Config{Values: map[string]string{"query_timeout": wait}, Secrets: map[string]*secret.Buffer{"dsn": dsn}})
 }
 
 // repeat does harm to one store again and again.

@@ -29,6 +29,8 @@ func newEngine(ctx context.Context, o Options, dir string) (*engine, error) {
 		return bareBadger(dir)
 	case "postgres":
 		return barePostgres(ctx, string(o.DSN))
+	case "etcd":
+		return bareEtcd(o.Settings["endpoints"])
 	default:
 		return nil, nil
 	}
@@ -164,7 +166,7 @@ func barePostgres(ctx context.Context, dsn string) (*engine, error) {
 		return 0, conflict(core.Version(now))
 	}
 	return &engine{grouped: cas, close: func() error {
-		_, err := pool.Exec(context.WithoutCancel(ctx), `drop table `+table)
+		_, err := pool.Exec(context.WithoutCancel(ctx), `drop table `+table+`; drop schema if exists `+Space+` cascade`)
 		pool.Close()
 		if err != nil {
 			return core.Errorf(core.Environment, "lab escrow", "bare pgx: %w", err)

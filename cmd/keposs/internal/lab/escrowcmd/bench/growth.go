@@ -45,6 +45,7 @@ func (r *Result) grow(ctx context.Context, o Options, dir string) error {
 		}
 		g := Growth{Records: to, LoadPerS: float64(to-have) / time.Since(begun).Seconds()}
 		have = to
+		o.Progress("measure " + thousands(to))
 		if err := end(); err != nil {
 			return err
 		}

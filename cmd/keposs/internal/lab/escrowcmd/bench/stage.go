@@ -85,7 +85,9 @@ func open(ctx context.Context, o Options, dir string, process bool) (core.Backen
 	case "memory":
 		c.Values["path"] = filepath.Join(dir, "log")
 	case "postgres":
-		c.Values["schema"] = Schema
+		c.Values["schema"] = Space
+	case "etcd":
+		c.Values["prefix"] = Space + "/"
 	}
 	if o.DSN != nil {
 		dsn := secret.Copy(o.DSN)
@@ -98,8 +100,9 @@ func open(ctx context.Context, o Options, dir string, process bool) (core.Backen
 	return b, b.Close, nil
 }
 
-// Schema is where records of a measurement stand in a PostgreSQL database.
-const Schema = "keposs_lab"
+// Space is where records of a measurement stand: a schema of a PostgreSQL
+// database, the beginning of keys in an etcd cluster.
+const Space = "keposs_lab"
 
 // writerTo is a durable compare-and-set of a backend, in keys of its own.
 func writerTo(b core.Backend, space string) writer {
