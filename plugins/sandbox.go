@@ -1,5 +1,7 @@
 package plugins
 
-// Sandbox says in one line how the processes of source plugins are shut off on
-// this machine, as plugin doctor and agent status report it.
-func Sandbox() string { return "" }
+import "github.com/keposs/keposs/plugins/internal/launch"
+
+// Sandbox says in one line how the processes of confined sources are shut off on
+// this machine; "" where the kernel has no means.
+func Sandbox() string { return launch.Confinement() }
