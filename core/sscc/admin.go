@@ -205,7 +205,7 @@ func (s *Server) apps(ctx context.Context, k *keyring) (out []*app, err error) {
 			return nil, err
 		}
 		for _, r := range recs {
-			ad, err := s.openDoc(k, kindApp, r)
+			ad, err := s.openDoc(nil, k, kindApp, r)
 			if err != nil {
 				return nil, err
 			}

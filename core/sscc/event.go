@@ -76,8 +76,10 @@ func (d digest) hex() string {
 	return hex.EncodeToString(d[:])
 }
 
-func digestOf(k *keyring, id []byte) (d digest) {
-	h := k.names.of('a', &k.auditKey, id)
+func digestOf(k *keyring, id []byte) digest { return digestFor(nil, k, id) }
+
+func digestFor(e *effort, k *keyring, id []byte) (d digest) {
+	h := k.names.of(e, 'a', &k.auditKey, id)
 	copy(d[:], h[:])
 	return d
 }

@@ -93,9 +93,17 @@ func parseDevice(b []byte) (*device, error) {
 	return d, nil
 }
 
-func (k *keyring) appKey(id protocol.ID) core.Key { return k.index(enc.Str("app"), id[:]) }
+func (k *keyring) appKey(id protocol.ID) core.Key { return k.appKeyFor(nil, id) }
 func (k *keyring) deviceKey(app, id protocol.ID) core.Key {
-	return k.index(enc.Str("device"), app[:], id[:])
+	return k.deviceKeyFor(nil, app, id)
+}
+
+func (k *keyring) appKeyFor(e *effort, id protocol.ID) core.Key {
+	return k.indexed(e, enc.Str("app"), id[:])
+}
+
+func (k *keyring) deviceKeyFor(e *effort, app, id protocol.ID) core.Key {
+	return k.indexed(e, enc.Str("device"), app[:], id[:])
 }
 
 // userKey is HMAC-SM3 over enc(tenant, user): another app's user is absent.
@@ -109,6 +117,7 @@ type call struct {
 	app  *app
 	key  core.Key // of the user
 	op   string
+	cost effort
 }
 
 // serve runs fn for an authenticated device when SS-CC serves (S-18..S-20). The
@@ -145,7 +154,8 @@ func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id 
 		return err
 	}
 	return s.holding(func(k *keyring) error {
-		c := &call{s: s, k: k, peer: peer, op: op, key: k.userKey(peer.App, id)}
+		c := &call{s: s, k: k, peer: peer, op: op}
+		c.key = k.indexed(&c.cost, peer.App[:], id[:]) // its userKey
 		u, err := c.admit(ctx)
 		if err == nil {
 			err = fn(c, u)
@@ -157,19 +167,19 @@ func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id 
 // admit reads app, device, user and the realm's freeze count at once. Whether
 // the app is revoked is the caller's to look at.
 func (c *call) admit(ctx context.Context) (*user, error) {
-	recs, err := c.s.store.get(ctx, true, c.k.appKey(c.peer.App), c.k.deviceKey(c.peer.App, c.peer.Device), c.key, c.k.stateKey)
+	recs, err := c.s.store.get(ctx, true, c.k.appKeyFor(&c.cost, c.peer.App), c.k.deviceKeyFor(&c.cost, c.peer.App, c.peer.Device), c.key, c.k.stateKey)
 	if err != nil {
 		return nil, err
 	}
-	ad, err := c.s.openDoc(c.k, kindApp, recs[0])
+	ad, err := c.s.openDoc(&c.cost, c.k, kindApp, recs[0])
 	if err != nil {
 		return nil, err
 	}
-	dd, err := c.s.openDoc(c.k, kindDevice, recs[1])
+	dd, err := c.s.openDoc(&c.cost, c.k, kindDevice, recs[1])
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.s.openUser(c.k, recs[2])
+	u, err := c.s.openUser(&c.cost, c.k, recs[2])
 	if err != nil {
 		return nil, err
 	}
@@ -193,12 +203,12 @@ func (c *call) admit(ctx context.Context) (*user, error) {
 }
 
 // openUser opens a counter record; a user with version 0 is absent.
-func (s *Server) openUser(k *keyring, r core.Record) (*user, error) {
+func (s *Server) openUser(e *effort, k *keyring, r core.Record) (*user, error) {
 	u := &user{key: r.Key, version: r.Version}
 	if r.Version == 0 {
 		return u, nil
 	}
-	plain, err := k.openHot(kindUserHot, r)
+	plain, err := k.openHot(e, kindUserHot, r)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +278,7 @@ func (s *Server) reload(ctx context.Context, k *keyring, u *user) (*user, error)
 	if err != nil {
 		return nil, err
 	}
-	return s.openUser(k, recs[0])
+	return s.openUser(nil, k, recs[0])
 }
 
 // edit lets fn change u.hot and stores it by compare-and-set; a lost race reads

@@ -164,6 +164,9 @@ func (s *Store) open() (err error) {
 			s.db = nil
 		}
 	}()
+	if err := checkTables(s.set.options(s.logger)); err != nil {
+		return err
+	}
 	if s.db, err = openDB(s.set.options(s.logger)); err != nil {
 		return openError(op, s.set.dir, err)
 	}
@@ -200,7 +203,10 @@ func tryOpen(o db.Options) (d *db.DB, err error) {
 			err = core.Errorf(core.Corrupt, "escrow/badger: open", "files do not read: %v", r)
 		}
 	}()
-	return db.OpenManaged(o)
+	if d, err = db.OpenManaged(o); err != nil {
+		return nil, err // what it returns beside the error is closed, or half made
+	}
+	return d, nil
 }
 
 // begin holds the store open for one call, unless it stopped itself.

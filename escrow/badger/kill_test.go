@@ -13,8 +13,8 @@ import (
 	"github.com/keposs/keposs/internal/testenv"
 )
 
-// in opens the store of a folder, with small files.
-func in(t *testing.T, dir string) core.Backend {
+// opened opens the store of a folder, with small files.
+func opened(t *testing.T, dir string) core.Backend {
 	t.Helper()
 	values := map[string]string{"dir": filepath.Join(dir, "store"), "memtable_mb": "8", "vlog_mb": "16", "watermark_mb": "48", "ballast_mb": "0"}
 	b := badger.New()
@@ -28,12 +28,12 @@ func in(t *testing.T, dir string) core.Backend {
 // kill -9 of SS-CC at random instants: no answer runs ahead of the count.
 // req: K-7.2-D3, X-13
 func TestKilledAtRandom(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()), Open: in})
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()), Open: opened})
 }
 
 // The power of the disk is cut at random instants: the same.
 // req: K-7.2-D3
 func TestPowerCut(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()) / 3, Open: in,
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()) / 3, Open: opened,
 		Machine: func(t *testing.T) sscctest.Place { return powercut.New(t, 512).Place }})
 }

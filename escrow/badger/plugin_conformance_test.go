@@ -19,6 +19,7 @@ func TestMain(m *testing.M) {
 // req: K-6.2-02a
 func TestConformanceThroughGlue(t *testing.T) {
 	h := harness
+	h.Tidy = nil // its engine is out of reach
 	h.New = func() (core.Backend, error) {
 		b, _, err := plugintest.OverBackend(t.Context(), badger.New())
 		return b, err
@@ -29,6 +30,7 @@ func TestConformanceThroughGlue(t *testing.T) {
 // req: K-6.2-02a
 func TestConformanceAsProcess(t *testing.T) {
 	h := harness
+	h.Kill, h.Tidy = plugintest.KillBackend, nil // its engine is out of reach
 	h.New = func() (core.Backend, error) {
 		b, _, err := plugintest.OpenBackend(t.Context(), "badger")
 		return b, err

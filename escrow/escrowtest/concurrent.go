@@ -195,9 +195,9 @@ func secondHandle(ctx context.Context, r *Rig) error {
 	}
 	defer other.Close()
 	for v := core.Version(1); v < 40; v += 2 {
-		if err := first(
-			want(ctx, b, putHot(k, v, "b"), v+1), holds(ctx, other, k, v+1, "b", "b"),
-			want(ctx, other, putHot(k, v+1, "o"), v+2), holds(ctx, b, k, v+2, "o", "b")); err != nil {
+		if err := first( // each has read the state that the other changes
+			want(ctx, b, putHot(k, v, "b"), v+1), holds(ctx, other, k, v+1, "b", "b"), holds(ctx, b, k, v+1, "b", "b"),
+			want(ctx, other, putHot(k, v+1, "o"), v+2), holds(ctx, b, k, v+2, "o", "b"), holds(ctx, other, k, v+2, "o", "b")); err != nil {
 			return err
 		}
 	}

@@ -44,6 +44,7 @@ func Cases() []Case {
 	var all []Case
 	for _, g := range [][]Case{
 		basics, borders, versions, batches, scans, contexts, concurrent,
+		kills, powerCuts, damages, rollbacks, replicated, exports, tombstones, limits, plain,
 	} {
 		all = append(all, g...)
 	}
@@ -60,8 +61,11 @@ func (s Skip) Error() string { return string(s) }
 // A Place is one empty store, made for a case.
 type Place struct {
 	Config core.Config // what Configure gets, again at every reopening
-	Dir    string      // folder with all its files; "" when they are out of reach
-	Remove func()      // gives everything back; nil = nothing to do
+	Dir    string      // folder with its files; "" when they are out of reach
+	// Head is a file outside Dir by which the store notices that Dir is older
+	// than it was; "" when it keeps none.
+	Head   string
+	Remove func() // gives everything back; nil = nothing to do
 }
 
 // A Harness tells the kit how to make what it tests.
@@ -75,6 +79,21 @@ type Harness struct {
 	Shared bool
 	// Durable says that a place keeps its records when it is closed.
 	Durable bool
+
+	// In returns the settings of a store all of whose files lie in dir, so that
+	// the kit can choose the disk; nil when that is out of reach.
+	In func(dir string) core.Config
+	// Kill ends the process behind a backend at once, as kill -9 does; nil when
+	// it is none.
+	Kill func(b core.Backend) error
+	// Tidy does now what the store does in time while it is open: compaction,
+	// collection of what is dead, vacuum; nil when it cannot be asked to.
+	Tidy func(ctx context.Context, p *Place, b core.Backend) error
+	// Records is how many the kit may fill a store with; 0 = a million.
+	Records int
+	// Harms are what can happen to a replicated store, by name: leader-kill,
+	// leader-pause, partition, slow-peer. Each does its harm, waits, and undoes it.
+	Harms map[string]func(ctx context.Context) error
 }
 
 // A Rig is a harness at work. Cases take stores from it; Close gives all back.
@@ -173,7 +192,11 @@ func (r *Rig) Close() {
 
 // RunCase runs one case with its own time limit.
 func RunCase(ctx context.Context, r *Rig, c Case) error {
-	limit := []time.Duration{20 * time.Second, 3 * time.Minute, time.Hour}[c.Level]
+	level := c.Level
+	if level > 0 { // these do more in the long run
+		level = max(level, r.Level)
+	}
+	limit := []time.Duration{20 * time.Second, 3 * time.Minute, time.Hour}[min(level, 2)]
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return c.Run(ctx, r)

@@ -92,8 +92,9 @@ var model = porcupine.NondeterministicModel{
 }
 
 // history runs clients that each do ops operations over keys and returns what
-// they saw.
-func history(ctx context.Context, handles []core.Backend, ks keys, clients, nkeys, ops int) ([]porcupine.Operation, error) {
+// they saw. With bear they go on until ctx ends, and what certainly did not
+// happen is no operation.
+func history(ctx context.Context, handles []core.Backend, ks keys, clients, nkeys, ops int, bear bool) ([]porcupine.Operation, error) {
 	start := time.Now()
 	hists, errs := make([][]porcupine.Operation, clients), make([]error, clients)
 	var wg sync.WaitGroup
@@ -102,7 +103,7 @@ func history(ctx context.Context, handles []core.Backend, ks keys, clients, nkey
 			rnd := rand.New(rand.NewPCG(uint64(c), 7))
 			guess := make([]core.Version, nkeys)
 			b := handles[c%len(handles)]
-			for n := range ops {
+			for n := 0; n < ops && (!bear || ctx.Err() == nil); n++ {
 				a := asked{key: rnd.IntN(nkeys)}
 				a.read = rnd.IntN(3) == 0
 				if !a.read {
@@ -124,7 +125,12 @@ func history(ctx context.Context, handles []core.Backend, ks keys, clients, nkey
 				}
 				call := time.Since(start).Nanoseconds()
 				h, err := ask(ctx, b, ks.at(a.key), a)
-				if err != nil {
+				switch {
+				case err == nil:
+				case bear && (a.read || notApplied(err) || errors.Is(err, core.Throttled)):
+					time.Sleep(20 * time.Millisecond)
+					continue
+				default:
 					errs[c] = err
 					return
 				}
@@ -187,21 +193,40 @@ func judge(h []porcupine.Operation) error {
 	return fmt.Errorf("no order of these %d operations explains every answer", len(h))
 }
 
+// handles are f and, where the store is shared, another one on its place.
+func (f *Fixture) handles(ctx context.Context) (hs []core.Backend, done func(), err error) {
+	hs, done = []core.Backend{f}, func() {}
+	if !f.rig.Shared {
+		return hs, done, nil
+	}
+	other, err := f.Second(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(hs, other), func() { _ = other.Close() }, nil
+}
+
+// busyHistory judges what clients see until ctx ends, while harm is done.
+func busyHistory(ctx context.Context, handles []core.Backend) error {
+	h, err := history(ctx, handles, newKeys(), 6, 12, 400, true)
+	var skip Skip
+	if err = first(err, judge(h)); errors.As(err, &skip) {
+		return nil // the load judges this round
+	}
+	return err
+}
+
 func linearizable(ctx context.Context, r *Rig, clients, nkeys, ops int) error {
 	b, err := r.Common(ctx)
 	if err != nil {
 		return err
 	}
-	handles := []core.Backend{b}
-	if r.Shared {
-		other, err := b.Second(ctx)
-		if err != nil {
-			return err
-		}
-		defer other.Close()
-		handles = append(handles, other)
+	handles, done, err := b.handles(ctx)
+	if err != nil {
+		return err
 	}
-	h, err := history(ctx, handles, newKeys(), clients, nkeys, ops)
+	defer done()
+	h, err := history(ctx, handles, newKeys(), clients, nkeys, ops, false)
 	if err != nil {
 		return err
 	}

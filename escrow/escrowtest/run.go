@@ -10,15 +10,22 @@ import (
 // Run tests h: every case up to KEPOSS_TEST_LEVEL.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
-	for _, mode := range modes(h) {
-		t.Run(mode.name, func(t *testing.T) { runMode(t, mode.harness) })
-	}
+	run(t, h, func(Case) bool { return true })
 }
 
-func runMode(t *testing.T, h Harness) {
+// RunGroup tests h with the cases of one group.
+func RunGroup(t *testing.T, h Harness, group string) {
+	t.Helper()
+	run(t, h, func(c Case) bool { return c.Group == group })
+}
+
+func run(t *testing.T, h Harness, which func(Case) bool) {
 	r := NewRig(h, testenv.Level())
 	defer r.Close()
 	for _, c := range Cases() {
+		if !which(c) {
+			continue
+		}
 		t.Run(c.Group+"/"+c.Name, func(t *testing.T) {
 			testenv.NeedLevel(t, c.Level)
 			err := RunCase(t.Context(), r, c)
@@ -32,11 +39,3 @@ func runMode(t *testing.T, h Harness) {
 		})
 	}
 }
-
-type mode struct {
-	name    string
-	harness Harness
-}
-
-// modes returns h itself, through the plugin glue, and as a plugin process.
-func modes(h Harness) []mode { return []mode{{"bare", h}} }

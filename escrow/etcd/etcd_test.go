@@ -53,13 +53,14 @@ func place(c *etcdserver.Cluster) core.Config {
 // harness makes each place a prefix of its own in one cluster.
 func harness(c *etcdserver.Cluster) escrowtest.Harness {
 	return escrowtest.Harness{
-		Name: "etcd", Durable: true, Shared: true,
+		Name: "etcd", Durable: true, Shared: true, Tidy: tidy(c), Records: 100_000,
 		New:   func() (core.Backend, error) { return etcd.New(), nil },
 		Place: func() (*escrowtest.Place, error) { return &escrowtest.Place{Config: place(c)}, nil },
 	}
 }
 
 func process(t *testing.T, h escrowtest.Harness) escrowtest.Harness {
+	h.Kill = plugintest.KillBackend
 	h.New = func() (core.Backend, error) {
 		b, _, err := plugintest.OpenBackend(t.Context(), "etcd")
 		return b, err
@@ -82,12 +83,15 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// SS-CC keeps its counter invariants over this engine.
+// SS-CC keeps its counter invariants over this engine, through two handles.
 // req: K-7.2-D3, TK-10
 func TestInvariants(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	c := start(t, 3)
-	sscctest.Run(t, func(t *testing.T) core.Backend { return open(t, place(c)) })
+	sscctest.Run(t, func(t *testing.T) core.Backend {
+		p := place(c)
+		return sscctest.Fan(open(t, p), open(t, p))
+	})
 }
 
 func open(t *testing.T, c core.Config) core.Backend {

@@ -20,14 +20,17 @@ import (
 // Numbers are big endian. A short last entry, or zeros to the end, is a write
 // that was never acknowledged and is cut off; anything else that does not check
 // is Corrupt: the sum over the head keeps a changed length from looking like a
-// short entry. A nil journal keeps nothing.
+// short entry, and the head what was acknowledged from being cut off. A nil
+// journal keeps nothing.
 type journal struct {
 	f      *os.File
+	head   head
+	size   int64 // durable bytes of f
 	buf    []byte
 	failed error // a log that failed to sync is not written to again
 }
 
-func openJournal(path string, put func(core.Record, bool), fence func(uint64)) (*journal, error) {
+func openJournal(path, headPath string, put func(core.Record, bool), fence func(uint64)) (*journal, error) {
 	const op = "escrow/memory: open log"
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -37,25 +40,44 @@ func openJournal(path string, put func(core.Record, bool), fence func(uint64)) (
 		_ = f.Close()
 		return nil, core.Errorf(core.Unavailable, op, "%s is held by another process: %w", path, err)
 	}
-	var good int64
-	b, err := io.ReadAll(f)
-	if err == nil {
-		good, err = replay(b, put, fence)
-	}
-	if err == nil {
-		err = f.Truncate(good)
-	}
-	if err == nil {
-		_, err = f.Seek(good, io.SeekStart)
-	}
-	if err != nil {
+	j := &journal{f: f}
+	if err := j.load(headPath, put, fence); err != nil {
 		_ = f.Close()
-		if core.CodeOf(err) == core.Corrupt {
+		if core.CodeOf(err) != core.Unknown {
 			return nil, err
 		}
 		return nil, core.Errorf(core.Unavailable, op, "%w", err)
 	}
-	return &journal{f: f}, nil
+	return j, nil
+}
+
+// load replays the log, compares it with its head and leaves both ready to be
+// written on.
+func (j *journal) load(headPath string, put func(core.Record, bool), fence func(uint64)) error {
+	const op = "escrow/memory: open log"
+	b, err := io.ReadAll(j.f)
+	if err != nil {
+		return err
+	}
+	if j.size, err = replay(b, put, fence); err != nil {
+		return err
+	}
+	var least int64
+	if j.head, least, err = openHead(headPath); err != nil {
+		return err
+	}
+	switch {
+	case j.size < least:
+		err = core.Errorf(core.Corrupt, op, "the log ends at byte %d and %d were acknowledged: it was cut or put back; restore from a snapshot", j.size, least)
+	default:
+		if err = j.f.Truncate(j.size); err == nil {
+			_, err = j.f.Seek(j.size, io.SeekStart)
+		}
+	}
+	if err != nil {
+		_ = j.head.f.Close()
+	}
+	return err
 }
 
 const (
@@ -167,11 +189,15 @@ func (j *journal) sync() error {
 		j.buf = nil
 		return core.Errorf(core.Unavailable, op, "stopped after an earlier failure: %w", j.failed)
 	}
-	_, err := j.f.Write(j.buf)
+	n, err := j.f.Write(j.buf)
 	if err == nil {
 		err = j.f.Sync()
 	}
 	j.buf = j.buf[:0]
+	if err == nil {
+		j.size += int64(n)
+		j.head.write(j.size)
+	}
 	if err != nil {
 		j.failed = err
 		return core.Errorf(core.Indeterminate, op, "%w", err)
@@ -183,5 +209,5 @@ func (j *journal) close() error {
 	if j == nil {
 		return nil
 	}
-	return errors.Join(j.failed, j.f.Close())
+	return errors.Join(j.failed, j.head.close(), j.f.Close())
 }

@@ -2,7 +2,6 @@ package memory_test
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 
 	"github.com/keposs/keposs/core"
@@ -12,12 +11,12 @@ import (
 	"github.com/keposs/keposs/internal/testenv"
 )
 
-// in opens the log of a folder.
-func in(t *testing.T, dir string) core.Backend {
+// opened opens the log of a folder.
+func opened(t *testing.T, dir string) core.Backend {
 	t.Helper()
 	b := memory.New()
 	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Configure(context.Background(), core.Config{Values: map[string]string{"path": filepath.Join(dir, "log")}}); err != nil {
+	if err := b.Configure(context.Background(), in(dir)); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -26,12 +25,12 @@ func in(t *testing.T, dir string) core.Backend {
 // kill -9 of SS-CC at random instants: no answer runs ahead of the count.
 // req: K-7.2-D3, X-13
 func TestKilledAtRandom(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()), Open: in})
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()), Open: opened})
 }
 
 // The power of the disk is cut at random instants: the same.
 // req: K-7.2-D3
 func TestPowerCut(t *testing.T) {
-	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()) / 3, Open: in,
+	sscctest.KilledAtRandom(t, sscctest.Killing{Rounds: sscctest.Rounds(testenv.Level()) / 3, Open: opened,
 		Machine: func(t *testing.T) sscctest.Place { return powercut.New(t, 64).Place }})
 }

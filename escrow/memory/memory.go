@@ -44,6 +44,7 @@ func New() core.Backend { return &Store{} }
 
 var schema = []core.ConfigField{
 	{Name: "path", Type: "path", Help: "Log file; empty keeps everything in memory only."},
+	{Name: "head", Type: "path", Help: "File that remembers how far the log was acknowledged, to notice a log cut or put back; empty: path with .head behind it."},
 }
 
 // Describe implements core.Backend.
@@ -68,7 +69,11 @@ func (s *Store) Configure(_ context.Context, c core.Config) error {
 	}
 	s.m = map[string]record{}
 	if path := set.String("path"); path != "" {
-		log, err := openJournal(path, func(r core.Record, deleted bool) { s.m[string(r.Key)] = record{r, deleted} },
+		head := set.String("head")
+		if head == "" {
+			head = path + ".head"
+		}
+		log, err := openJournal(path, head, func(r core.Record, deleted bool) { s.m[string(r.Key)] = record{r, deleted} },
 			func(fence uint64) { s.fence = fence })
 		if err != nil {
 			return err

@@ -18,14 +18,21 @@ var volatile = escrowtest.Harness{
 }
 
 var logged = escrowtest.Harness{
-	Name: "memory-log", New: volatile.New, Durable: true,
+	Name: "memory-log", New: volatile.New, Durable: true, In: in,
 	Place: func() (*escrowtest.Place, error) {
-		dir, err := os.MkdirTemp("", "keposs-memory-")
-		return &escrowtest.Place{
-			Config: core.Config{Values: map[string]string{"path": filepath.Join(dir, "log")}},
-			Dir:    dir, Remove: func() { _ = os.RemoveAll(dir) },
-		}, err
+		base, err := os.MkdirTemp("", "keposs-memory-")
+		if err != nil {
+			return nil, err
+		}
+		dir, head := filepath.Join(base, "store"), filepath.Join(base, "head")
+		c := in(dir)
+		c.Values["head"] = head
+		return &escrowtest.Place{Config: c, Dir: dir, Head: head, Remove: func() { _ = os.RemoveAll(base) }}, os.Mkdir(dir, 0o700)
 	},
+}
+
+func in(dir string) core.Config {
+	return core.Config{Values: map[string]string{"path": filepath.Join(dir, "log")}}
 }
 
 // req: K-6.2-02a, TK-07

@@ -26,9 +26,11 @@ func TestConformanceThroughGlue(t *testing.T) {
 	escrowtest.Run(t, h)
 }
 
+// The process keeps a log, so that it can be killed, cut from power and damaged.
 // req: K-6.2-02a
 func TestConformanceAsProcess(t *testing.T) {
-	h := volatile
+	h := logged
+	h.Kill = plugintest.KillBackend
 	h.New = func() (core.Backend, error) {
 		b, _, err := plugintest.OpenBackend(t.Context(), "memory")
 		return b, err

@@ -26,7 +26,7 @@ var places atomic.Int64
 // harness makes each place a schema of its own on one server.
 func harness(dsn string) escrowtest.Harness {
 	return escrowtest.Harness{
-		Name: "postgres", Durable: true, Shared: true,
+		Name: "postgres", Durable: true, Shared: true, Tidy: tidy(dsn),
 		New: func() (core.Backend, error) { return postgres.New(), nil },
 		Place: func() (*escrowtest.Place, error) {
 			return &escrowtest.Place{Config: core.Config{
@@ -45,6 +45,7 @@ func TestConformance(t *testing.T) {
 	t.Run("value", func(t *testing.T) { escrowtest.Run(t, harness(dsn)) })
 	t.Run("process", func(t *testing.T) {
 		h := harness(dsn)
+		h.Kill = plugintest.KillBackend
 		h.New = func() (core.Backend, error) {
 			b, _, err := plugintest.OpenBackend(t.Context(), "postgres")
 			return b, err
@@ -53,12 +54,28 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// SS-CC keeps its counter invariants over this engine.
+// SS-CC keeps its counter invariants over this engine, through two handles.
 // req: K-7.2-D3, TK-10
 func TestInvariants(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	h := harness(pgtest.Start(t))
-	sscctest.Run(t, func(t *testing.T) core.Backend { return placed(t, h) })
+	sscctest.Run(t, func(t *testing.T) core.Backend {
+		place, err := h.Place()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sscctest.Fan(opened(t, place.Config), opened(t, place.Config))
+	})
+}
+
+func opened(t *testing.T, c core.Config) core.Backend {
+	t.Helper()
+	b := postgres.New()
+	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Configure(context.Background(), c); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // Twenty races of 64 clients with 20 guesses each: exactly five answers in each.

@@ -65,6 +65,19 @@ func OpenBackend(ctx context.Context, name string) (core.Backend, Ending, error)
 	return started(ctx, plugins.KindBackend, name, (*plugins.Supervisor).Backend)
 }
 
+// KillBackend ends the process of a backend OpenBackend started, as kill -9 does.
+func KillBackend(b core.Backend) error {
+	info, _ := plugins.InfoOf(b)
+	if info.PID <= 0 {
+		return errors.New("the backend's process does not run")
+	}
+	p, err := os.FindProcess(info.PID)
+	if err != nil {
+		return err
+	}
+	return p.Kill()
+}
+
 // OverSource is s behind the glue, in this process.
 func OverSource(ctx context.Context, s core.Source) (core.Source, Ending, error) {
 	h, end, err := glue.Local(ctx, s)

@@ -26,7 +26,9 @@ type candidate struct {
 // over its own cell and those across the borders.
 func candidates(query []point, m motion, o offset, most int) []candidate {
 	chance := map[int]float64{}
-	for rank, p := range m.applyAll(query) {
+	moved := m.applyAll(query)
+	defer clear(moved)
+	for rank, p := range moved {
 		trust := 1 / (1 + math.Exp((float64(rank)-trustRank)/trustFall))
 		o.spread(p, func(id int, v float64) {
 			chance[id] = 1 - (1-chance[id])*(1-trust*v)

@@ -49,6 +49,13 @@ func match(moved, to []point, dist, angle float64) []pair {
 	return out
 }
 
+// matchMoved is match of the points as m moves them; the moved copy is wiped.
+func matchMoved(m motion, from, to []point, dist, angle float64) []pair {
+	moved := m.applyAll(from)
+	defer clear(moved)
+	return match(moved, to, dist, angle)
+}
+
 // maxAlign bounds the points used to align two captures: the best by quality.
 const maxAlign = 48
 
@@ -82,13 +89,13 @@ func align(a, b []point) (motion, []pair) {
 		m := s.m
 		var ps []pair
 		for range 3 {
-			ps = match(m.applyAll(a), b, matchDist, matchAngle)
+			ps = matchMoved(m, a, b, matchDist, matchAngle)
 			if len(ps) < 3 {
 				break
 			}
 			m = fit(a, b, ps)
 		}
-		ps = match(m.applyAll(a), b, matchDist, matchAngle)
+		ps = matchMoved(m, a, b, matchDist, matchAngle)
 		if len(ps) > len(pairs) {
 			top, pairs = m, ps
 		}

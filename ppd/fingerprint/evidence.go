@@ -2,6 +2,7 @@ package fingerprint
 
 import (
 	"math"
+	"slices"
 
 	"github.com/keposs/keposs/ppd/fuzzy"
 )
@@ -10,14 +11,17 @@ import (
 // all enrolled cells away to the process that found it, so the query is held
 // against all of them once more: of the cells that the print covers about three
 // quarters agree for the enrolled finger and a third to a half for another that
-// shares k features. The rule makes a try harder, not an attack on a readable
+// shares k features. A print that overlaps little or is bent covers cells that it
+// does not show; so it is enough, too, if its likeliest candidates hold plainly
+// more of the enrolled cells than any other finger's do. The rule makes a try harder, not an attack on a readable
 // helper: who attacks leaves it out (docs/fingerprint.md). Set on DB1_B and
 // U.are.U.
 const (
 	evidenceDist  = 16.0                 // pixels between a minutia and the middle of its cell
 	evidenceAngle = 35 * math.Pi / 180   // and the same in direction
 	coverDist     = 30.0                 // a cell this near to any minutia is covered
-	evidenceShare = 0.56                 // of the covered cells must agree
+	evidenceShare = 56                   // in a hundred of the covered cells must agree
+	plainCells    = 13                   // of one finger's candidates, instead: others held at most 10
 	leastRoots    = minFeatures * 9 / 10 // of a vault; fewer are an accident of the search
 )
 
@@ -64,9 +68,7 @@ func (s sight) compare(cells []int) (agree, covered int) {
 	}
 	m := s.m
 	for range 3 {
-		at := m.applyAll(s.query)
-		ps := match(at, enrolled, evidenceDist, evidenceAngle)
-		clear(at)
+		ps := matchMoved(m, s.query, enrolled, evidenceDist, evidenceAngle)
 		agree = max(agree, len(ps))
 		if len(ps) < 3 {
 			break
@@ -94,7 +96,40 @@ func sound(sights []sight, enrolled [][]int) bool {
 		a, c := s.compare(enrolled[s.finger])
 		agree, covered = agree+a, covered+c
 	}
-	return agree > 0 && float64(agree) >= evidenceShare*float64(covered)
+	return enough(agree, covered)
+}
+
+// enough is the rule in whole numbers: in floating point 0.56 · 25 lies above 14,
+// and 14 of 25 were refused.
+func enough(agree, covered int) bool {
+	return agree > 0 && 100*agree >= evidenceShare*covered
+}
+
+// plain tells whether the candidates of a plan hold plainCells of each finger.
+func (a *Attempt) plain(p *plan, enrolled [][]int) bool {
+	for finger, ids := range enrolled {
+		held := 0
+		for _, id := range ids {
+			held += count(slices.Contains(p.elems, a.cells.element(finger, id)))
+		}
+		if held < plainCells {
+			return false
+		}
+	}
+	return true
+}
+
+// shows tells whether the query shows the enrolled fingers under a plan's
+// hypothesis, of which all plans have the same candidates.
+func (a *Attempt) shows(p *plan, enrolled [][]int) bool {
+	return a.plain(p, enrolled) || sound(p.sights, enrolled)
+}
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // enrolled lists the cells of each finger for which held says that the vault
@@ -132,7 +167,7 @@ func (a *Attempt) judge(p *plan, f []uint16) verdict {
 	switch {
 	case n < leastRoots:
 		return accident
-	case !sound(p.sights, ids):
+	case !a.shows(p, ids):
 		return stranger
 	}
 	return owner

@@ -22,6 +22,56 @@ func TestMiddleOfCell(t *testing.T) {
 	}
 }
 
+// The share is reached by just as many cells as it says, for every number of them.
+func TestEnoughIsExact(t *testing.T) {
+	for covered := 1; covered <= 2*maxFeatures; covered++ {
+		least := (56*covered + 99) / 100
+		if !enough(least, covered) || enough(least-1, covered) {
+			t.Errorf("%d covered cells: %d agreeing give %t and %d give %t, want true and false", covered, least, enough(least, covered), least-1, enough(least-1, covered))
+		}
+	}
+	if enough(0, 0) {
+		t.Error("a print that covers nothing is taken")
+	}
+}
+
+// Thirteen enrolled cells among the candidates are plain, twelve are not, and of
+// two fingers each must show them: one finger's many do not stand for the other.
+func TestPlain(t *testing.T) {
+	cells := newCellMap(secret.Copy(make([]byte, 32)), 2)
+	ids := func(n int) (out []int) {
+		for i := range n {
+			out = append(out, 7*i)
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		first, second int // enrolled cells among the candidates
+		fingers       int
+		want          bool
+	}{
+		"one finger":            {13, 0, 1, true},
+		"one finger, too few":   {12, 0, 1, false},
+		"two fingers":           {13, 13, 2, true},
+		"the first alone":       {36, 12, 2, false},
+		"the second alone":      {0, 36, 2, false},
+		"nothing of one finger": {0, 0, 1, false},
+	} {
+		p := &plan{}
+		for _, id := range ids(c.first) {
+			p.elems = append(p.elems, cells.element(0, id))
+		}
+		for _, id := range ids(c.second) {
+			p.elems = append(p.elems, cells.element(1, id))
+		}
+		a := &Attempt{k: 9, fingers: c.fingers, cells: cells}
+		enrolled := [][]int{ids(36), ids(36)}[:c.fingers]
+		if got := a.plain(p, enrolled); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
 // prints of a made-up finger: n minutiae in the disc, each seen with some noise.
 func finger(r *mrand.Rand, n int) (ps []point) {
 	for len(ps) < n {

@@ -25,7 +25,8 @@ const (
 
 // merge aligns captures on the one that agrees best with the others and
 // averages what they share. Every capture must share minPairMatch minutiae with
-// the reference. The result is centred and sorted by support, then quality.
+// the reference. The result is centred and sorted by support, then quality; the
+// caller wipes it, as it does the captures.
 func merge(captures [][]point) ([]merged, error) {
 	n := len(captures)
 	pairs := make([][][]pair, n)
@@ -53,7 +54,11 @@ func merge(captures [][]point) ([]merged, error) {
 			ref = i
 		}
 	}
-	var out []merged
+	all := 0
+	for _, c := range captures {
+		all += len(c)
+	}
+	out := make([]merged, 0, all) // never grown, so no copy is left behind
 	for _, p := range captures[ref] {
 		out = append(out, newMerged(p))
 	}
@@ -62,9 +67,12 @@ func merge(captures [][]point) ([]merged, error) {
 			continue
 		}
 		if len(pairs[i][ref]) < minPairMatch {
+			clear(out)
 			return nil, core.Errorf(core.CaptureRefused, "fingerprint: enrol", "the impressions show too little of the same area: place the middle of the finger flat on the reader each time")
 		}
-		out = absorb(out, moves[i][ref].applyAll(c))
+		moved := moves[i][ref].applyAll(c)
+		out = absorb(out, moved)
+		clear(moved)
 	}
 	slices.SortStableFunc(out, func(a, b merged) int {
 		if a.support != b.support {
@@ -93,6 +101,7 @@ func (m *merged) add(p point) {
 // absorb adds moved points to what is there; unmatched ones are new.
 func absorb(out []merged, moved []point) []merged {
 	have := make([]point, len(out))
+	defer clear(have)
 	for i, m := range out {
 		have[i] = m.point
 	}

@@ -14,7 +14,8 @@ func (a *Attempt) Odds(features map[uint16]bool, k, work int) (success, perDraw 
 	logMiss := 0.0
 	soundness := map[int]bool{} // by hypothesis
 	ids, _ := a.cells.enrolled(a.fingers, func(e uint16) bool { return features[e] })
-	for _, p := range a.plans {
+	for i := range a.plans {
+		p := &a.plans[i]
 		in := 0
 		for _, e := range p.elems[:p.n] {
 			if features[e] {
@@ -31,7 +32,7 @@ func (a *Attempt) Odds(features map[uint16]bool, k, work int) (success, perDraw 
 		perDraw += one / float64(n) / float64(len(a.plans))
 		good, known := soundness[p.hyp]
 		if !known {
-			good = sound(p.sights, ids)
+			good = a.shows(p, ids)
 			soundness[p.hyp] = good
 		}
 		if !good {

@@ -37,17 +37,20 @@ func templateOf(captures []View, rng *rand.Rand) (*Template, error) {
 	ps := make([][]point, len(captures))
 	for i, v := range captures {
 		ps[i] = points(v)
+		defer clear(ps[i])
 	}
 	ms, err := merge(ps)
 	if err != nil {
 		return nil, err
 	}
+	defer clear(ms)
 	return pick(ms, rng)
 }
 
 func pick(ms []merged, rng *rand.Rand) (*Template, error) {
 	t := &Template{}
 	rest := t.pickStars(ms, rng)
+	defer clear(rest)
 	if rest == nil {
 		return nil, core.Errorf(core.CaptureRefused, "fingerprint: enrol", "too few clear features near the middle of the finger: place it more centrally, clean and dry, or use another finger")
 	}
@@ -69,7 +72,10 @@ func pick(ms []merged, rng *rand.Rand) (*Template, error) {
 // must not tell support. If too few are found the others are made up; nil if
 // fewer than minStars. It returns the minutiae left for the vault.
 func (t *Template) pickStars(ms []merged, rng *rand.Rand) (rest []merged) {
-	var chosen []point
+	rest = make([]merged, 0, len(ms))
+	spread := make([]point, 0, starCount)
+	defer clear(spread[:starCount])
+	chosen := spread
 	for _, m := range ms {
 		if len(chosen) < starCount && math.Hypot(m.x, m.y) <= starRadius-starStep && farFrom(m.point, chosen) {
 			chosen = append(chosen, m.point)
@@ -78,6 +84,7 @@ func (t *Template) pickStars(ms []merged, rng *rand.Rand) (rest []merged) {
 		}
 	}
 	if len(chosen) < minStars {
+		clear(rest)
 		return nil
 	}
 	rng.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
@@ -89,6 +96,7 @@ func (t *Template) pickStars(ms []merged, rng *rand.Rand) (rest []merged) {
 			if code := t.madeUp(chosen, rng); code != nil {
 				continue
 			}
+			clear(rest)
 			return nil
 		}
 		s, code := encodeStar(t.stars, chosen[0], rng)

@@ -51,6 +51,8 @@ type FaceResult struct {
 	FMRLog2        float64 `json:"fmr_log2"` // log2(max(false accepts, 3) / trials)
 	PerTry         float64 `json:"per_try"`  // 95 % upper bound of FMR, the chance of one other face
 
+	Sessions FaceSessions `json:"sessions"` // the same with captures fused
+
 	// What an attacker gains who has helper and key: he decodes himself and takes
 	// the word even where the source finds it too far.
 	OfflineAccepts int     `json:"offline_accepts"`

@@ -37,6 +37,43 @@ func TestFacesSyntheticIsDeterministic(t *testing.T) {
 	}
 }
 
+// A person under two names opens the other's record with one, two and three
+// captures, and is counted at each. Control: without such a pair nobody does.
+func TestFaceSessions(t *testing.T) {
+	run := func(set *lab.FaceSet) lab.FaceSessions {
+		r, err := lab.Faces(context.Background(), set, lab.FaceOptions{Seeds: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Sessions
+	}
+	apart := run(lab.SyntheticFaces(6, 13, 0, 5))
+	if apart.FalseAccepts != [3]int{} {
+		t.Errorf("control: %v sessions of strangers opened", apart.FalseAccepts)
+	}
+	// A capture more in a session is one run less of each of five strangers, for
+	// each of six records.
+	if n := apart.Trials; n[2] < 30 || n[0]-n[1] != 30 || n[1]-n[2] != 30 {
+		t.Errorf("%v sessions", n)
+	}
+	for n, p := range apart.PerTry {
+		if p <= 0 || p > 3.1/float64(apart.Trials[n]) {
+			t.Errorf("%d captures: bound %.3g after no false accept in %d", n+1, p, apart.Trials[n])
+		}
+	}
+	twice := lab.SyntheticFaces(6, 26, 0, 5)
+	for i := range twice.People {
+		twice.People[i].Captures = twice.People[i].Captures[:13]
+	}
+	twice.People[1].Captures = lab.SyntheticFaces(6, 26, 0, 5).People[0].Captures[13:]
+	double := run(twice)
+	for n, hits := range double.FalseAccepts {
+		if hits < 4 {
+			t.Errorf("%d captures: %d sessions of the same person under another name opened", n+1, hits)
+		}
+	}
+}
+
 // The design's goals on the given set (issue faces): one seed, no impostors at
 // level 0; the command measures ten.
 func TestFacesGiven(t *testing.T) {

@@ -190,7 +190,8 @@ func (f *faceRun) genuine(ctx context.Context) error {
 	return nil
 }
 
-// impostors holds every record against every row of every other identity.
+// impostors holds every record against every row of every other identity, and
+// against the sessions of those who are measured.
 func (f *faceRun) impostors(ctx context.Context) error {
 	type unit struct{ s, seed int }
 	var units []unit
@@ -201,6 +202,7 @@ func (f *faceRun) impostors(ctx context.Context) error {
 			}
 		}
 	}
+	sessions := sessionsOf(f.subjects)
 	pairs := map[[2]int]int{}
 	var mu sync.Mutex
 	done := 0
@@ -222,8 +224,10 @@ func (f *faceRun) impostors(ctx context.Context) error {
 				hits[r.person]++
 			}
 		}
+		sat := f.strangers(rec, f.subjects[u.s].person, sessions)
 		mu.Lock()
 		defer mu.Unlock()
+		f.res.Sessions.add(sat)
 		for person, n := range hits {
 			f.res.FalseAccepts += n
 			pairs[[2]int{f.subjects[u.s].person, person}] += n
@@ -237,6 +241,7 @@ func (f *faceRun) impostors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.res.Sessions.bound()
 	f.res.PerTry = upperBound(f.res.FalseAccepts, f.res.ImpostorTrials)
 	f.res.FMRLog2 = math.Log2(ruleOfThree(f.res.FalseAccepts, f.res.ImpostorTrials))
 	f.res.OfflineBits = -math.Log2(upperBound(f.res.OfflineAccepts, f.res.ImpostorTrials))

@@ -10,7 +10,6 @@ package sscctest
 import (
 	"context"
 	"crypto/rand"
-	"testing"
 	"time"
 
 	"github.com/keposs/keposs/core"
@@ -41,9 +40,18 @@ func (cheap) Calibrate(context.Context, time.Duration, core.Limits) (core.Params
 	return core.NewParams("cheap-test", core.Param{Key: "i", N: 1024}), nil
 }
 
+// test is what a site needs of *testing.T; identifiers has one of its own.
+type test interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(func())
+}
+
 // site is one realm with an app and the replicas that serve it.
 type site struct {
-	t        *testing.T
+	t        test
 	b        core.Backend
 	replicas []*sscc.Server
 	realm    protocol.ID
@@ -54,7 +62,7 @@ type site struct {
 func adminPassword() *secret.Buffer { return secret.Copy([]byte("correct horse battery")) }
 
 // newSite sets an SS-CC up over b and unseals n replicas of it.
-func newSite(t *testing.T, b core.Backend, n int, limit uint8) *site {
+func newSite(t test, b core.Backend, n int, limit uint8) *site {
 	t.Helper()
 	s := &site{t: t, b: b, limit: limit}
 	first := s.start()

@@ -29,9 +29,13 @@ func Cases() []Case {
 		{"I2 lost replies", lostReplies},
 		{"I3 contention is no error", contention},
 		{"I4 only own held tries are forgiven", forgiven},
+		{"I4 64 clients confirm at once", forgivenOnce},
 		{"I5 the last try is confirmed after the lock", lastTry},
+		{"I5 64 clients race for the last tries", lastTryInACrowd},
 		{"I6 a restart gives nothing back", restart},
+		{"I6 64 clients while a replica restarts", restartsInACrowd},
 		{"I8 refusals are one", uniform},
+		{"I8 64 clients of every kind", uniformInACrowd},
 		{"a commit makes one user", commitOnce},
 		{"keys rotate while replicas serve", rotate},
 	}
@@ -141,7 +145,7 @@ func attemptOnce(t *testing.T, fresh func(*testing.T) core.Backend) {
 }
 
 func lostReplies(t *testing.T, fresh func(*testing.T) core.Backend) {
-	s := newSite(t, forgetful{fresh(t), new(atomic.Int64)}, 2, 10)
+	s := newSite(t, slow{forgetful{fresh(t), new(atomic.Int64)}, 300 * time.Microsecond}, 2, 10)
 	u := s.user(protocol.ModePlain)
 	for i := range 10 {
 		tries, seq, err := u.try(i, newID(), protocol.Point{})
@@ -159,9 +163,9 @@ func contention(t *testing.T, fresh func(*testing.T) core.Backend) {
 	u := s.user(protocol.ModePlain)
 	var wg sync.WaitGroup
 	var total atomic.Int64
-	for i := range 16 {
+	for i := range crowd {
 		wg.Go(func() {
-			for range 4 {
+			for range 2 {
 				tries, _, err := u.try(i, newID(), protocol.Point{})
 				switch core.CodeOf(err) {
 				case core.Unknown:

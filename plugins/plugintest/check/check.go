@@ -16,6 +16,7 @@ import (
 	"github.com/keposs/keposs/escrow/escrowtest"
 	"github.com/keposs/keposs/kdf/kdftest"
 	"github.com/keposs/keposs/plugins"
+	"github.com/keposs/keposs/plugins/plugintest"
 	"github.com/keposs/keposs/ppd/ppdtest"
 )
 
@@ -265,8 +266,15 @@ func backendKit(t Target) []Case {
 	if t.Config == nil {
 		return refusal("The backend opens a store.", Skip("no settings for a store were given"))
 	}
+	in := func(dir string) core.Config {
+		values := map[string]string{}
+		for k, v := range t.Config {
+			values[k] = strings.ReplaceAll(v, "{dir}", dir)
+		}
+		return core.Config{Values: values}
+	}
 	h := escrowtest.Harness{
-		Name: t.Name,
+		Name: t.Name, Kill: plugintest.KillBackend,
 		New: func() (core.Backend, error) {
 			sup, e, err := supervised(t)
 			if err != nil {
@@ -280,15 +288,13 @@ func backendKit(t Target) []Case {
 		},
 		Place: func() (*escrowtest.Place, error) {
 			dir, err := os.MkdirTemp("", "keposs-check-")
-			values := map[string]string{}
-			for k, v := range t.Config {
-				values[k] = strings.ReplaceAll(v, "{dir}", dir)
-			}
-			return &escrowtest.Place{Config: core.Config{Values: values}, Dir: dir, Remove: func() { _ = os.RemoveAll(dir) }}, err
+			return &escrowtest.Place{Config: in(dir), Dir: dir, Remove: func() { _ = os.RemoveAll(dir) }}, err
 		},
 	}
 	for _, v := range t.Config {
-		h.Durable = h.Durable || strings.Contains(v, "{dir}")
+		if strings.Contains(v, "{dir}") {
+			h.Durable, h.In = true, in
+		}
 	}
 	r := escrowtest.NewRig(h, t.Level)
 	var out []Case

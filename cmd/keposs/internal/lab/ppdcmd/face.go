@@ -134,6 +134,8 @@ func printFaces(w io.Writer, r *lab.FaceResult) {
 		p("FNMR      %s %6.2f %% [%.2f, %.2f]   balanced %6.2f %% [%.2f, %.2f]   (%d of %d)", name, 100*i.Value, 100*i.Low, 100*i.High, 100*b.Value, 100*b.Low, 100*b.High, i.Errors, i.Trials)
 	}
 	p("asked again because the pictures of one attempt disagree: %d of 2, %d of 3 captures", r.AskedAgain[1], r.AskedAgain[2])
+	p("sessions  of others with 1 / 2 / 3 captures fused: %d / %d / %d false accepts in %d / %d / %d trials", r.Sessions.FalseAccepts[0], r.Sessions.FalseAccepts[1], r.Sessions.FalseAccepts[2],
+		r.Sessions.Trials[0], r.Sessions.Trials[1], r.Sessions.Trials[2])
 	p("FMR       %d false accepts in %d trials: 2^%.2f; at the 95 %% upper bound one try is worth %.1f bits, one decoding offline %.1f (%d words found)", r.FalseAccepts, r.ImpostorTrials, r.FMRLog2, -math.Log2(r.PerTry), r.OfflineBits, r.OfflineAccepts)
 	for _, w := range r.Pairs {
 		p("          %s opened the record of %s %d times", w.Sample, w.Record, w.Accepts)

@@ -1,0 +1,200 @@
+package escrowtest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/keposs/keposs/core"
+)
+
+var kills = []Case{
+	{"KilledWhileWriting", "A process killed at any instant loses nothing it acknowledged; what it did not answer happened whole or not at all.",
+		"Answer after the sync, and write Hot and Blob in one step.", "G", 1,
+		func(ctx context.Context, r *Rig) error { return killed(ctx, r, killWriting) }},
+	{"KilledWhileOpening", "A process killed while it opens a store leaves one that opens.",
+		"Recovery must bear being interrupted, at any place.", "G", 1,
+		func(ctx context.Context, r *Rig) error { return killed(ctx, r, killOpening) }},
+	{"KilledWhileClosing", "A process killed while it closes a store loses nothing it acknowledged.",
+		"Nothing may become durable only at Close.", "G", 1,
+		func(ctx context.Context, r *Rig) error { return killed(ctx, r, killClosing) }},
+	{"KilledWhileImporting", "A process killed during Import leaves each record as it was or as it was given, and the import run again ends.",
+		"Import record by record, or all in one step.", "G", 1, killedImporting},
+}
+
+// rounds is how often something is done at a level: l1 times in CI, a hundred
+// times as often in the long run.
+func (r *Rig) rounds(l1 int) int {
+	if r.Level >= 2 {
+		return 100 * l1
+	}
+	return l1
+}
+
+// mortal says why a store cannot be killed and opened again; nil = it can.
+func (r *Rig) mortal() error {
+	switch {
+	case r.Kill == nil:
+		return Skip("this backend runs inside the test: there is no process to kill")
+	case !r.Durable:
+		return Skip("this backend keeps nothing when it is closed, and says so")
+	}
+	return nil
+}
+
+// A killer kills f's process while l writes, or around that. f is open at the
+// start, and is opened again by the caller.
+type killer func(ctx context.Context, f *Fixture, l *Load) error
+
+func killed(ctx context.Context, r *Rig, kill killer) error {
+	if err := r.mortal(); err != nil {
+		return err
+	}
+	f, err := r.Fresh(ctx)
+	if err != nil {
+		return err
+	}
+	l := NewLoad(8)
+	for range r.rounds(2) {
+		if err := kill(ctx, f, l); err != nil {
+			return err
+		}
+		if err := f.again(ctx); err != nil {
+			return err
+		}
+		if err := l.sound(ctx, f); err != nil {
+			return err
+		}
+	}
+	if l.Acks() == 0 {
+		return fmt.Errorf("no write was acknowledged: the case shows nothing")
+	}
+	return nil
+}
+
+// sound is Check as one error.
+func (l *Load) sound(ctx context.Context, b core.Backend) error {
+	lost, finding, err := l.Check(ctx, b)
+	if err != nil {
+		return err
+	}
+	if lost > 0 {
+		return fmt.Errorf("%d of %d records lost what was acknowledged: %w", lost, len(l.clients), finding)
+	}
+	return nil
+}
+
+// during lets l write over b while harm is done, and returns when neither runs.
+func (l *Load) during(ctx context.Context, b core.Backend, harm func() error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wrote := make(chan error, 1)
+	go func() { wrote <- l.Run(ctx, b) }()
+	err := harm()
+	cancel()
+	return first(err, <-wrote)
+}
+
+// again opens a place anew after its process was killed, which may hold its
+// lock for a moment.
+func (f *Fixture) again(ctx context.Context) error {
+	_ = f.Backend.Close()
+	for {
+		err := f.open(ctx)
+		if core.CodeOf(err) != core.Unavailable || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// instant is a random moment in which a store has work under way.
+func instant() time.Duration {
+	return 20*time.Millisecond + time.Duration(rand.Int64N(int64(150*time.Millisecond)))
+}
+
+func killWriting(ctx context.Context, f *Fixture, l *Load) error {
+	return l.during(ctx, f, func() error {
+		begun := l.Acks()
+		for l.Acks() < begun+20 && ctx.Err() == nil { // a cold process has begun to write
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(instant())
+		return f.rig.Kill(f.Backend)
+	})
+}
+
+func killOpening(ctx context.Context, f *Fixture, l *Load) error {
+	if err := killWriting(ctx, f, l); err != nil { // there is something to recover
+		return err
+	}
+	_ = f.Backend.Close()
+	b, err := f.rig.New()
+	if err != nil {
+		return fmt.Errorf("harness: new backend: %w", err)
+	}
+	if _, err := b.Describe(ctx); err != nil { // it runs
+		return err
+	}
+	f.Backend = b
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		_ = b.Configure(ctx, f.Place.Config) // nobody hears the answer
+	}()
+	time.Sleep(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
+	err = f.rig.Kill(b)
+	<-opened
+	return err
+}
+
+func killClosing(ctx context.Context, f *Fixture, l *Load) error {
+	if err := l.during(ctx, f, func() error { time.Sleep(instant()); return nil }); err != nil {
+		return err
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = f.Backend.Close() // the same
+	}()
+	time.Sleep(time.Duration(rand.Int64N(int64(20 * time.Millisecond))))
+	_ = f.rig.Kill(f.Backend) // it may have ended by itself
+	<-closed
+	return nil
+}
+
+func killedImporting(ctx context.Context, r *Rig) error {
+	if err := r.mortal(); err != nil {
+		return err
+	}
+	ks := newKeys()
+	recs, dead := sample(ks, 900)
+	for range r.rounds(2) {
+		f, x, err := freshExporter(ctx, r)
+		if err != nil {
+			return err
+		}
+		imported := make(chan struct{})
+		go func() {
+			defer close(imported)
+			_ = bring(ctx, x, recs, dead) // nobody hears the answer
+		}()
+		time.Sleep(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
+		err = r.Kill(f.Backend)
+		<-imported
+		if err = first(err, f.again(ctx)); err != nil {
+			return err
+		}
+		if x, err = exporter(f.Backend); err != nil {
+			return err
+		}
+		if err := first(partly(ctx, x, recs, dead), bring(ctx, x, recs, dead), same(ctx, x, recs, dead)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
