@@ -113,9 +113,15 @@ type Options struct {
 
 	// Agent is the socket of a keposs agent that serves the module: the same
 	// services in a process of their own, which level 2 demands (AgentSocket).
-	// Prompter and Events stay the app's; what else an agent needs it was started
-	// with. "" = inside this process.
+	// Prompter and Events stay the app's; Host and Attest are not asked, and what
+	// else an agent needs it was started with. "" = inside this process.
 	Agent string
+
+	// Attest gives the platform's proof over nonce that this terminal is genuine
+	// (Play Integrity, App Attest, …), or the statement of an attestation service
+	// about it; SS-CC demands it where the app's policy says so. It must not call
+	// the Client. nil = none.
+	Attest func(ctx context.Context, nonce [32]byte) (platform string, proof []byte, err error)
 
 	Step step.Func // crash points of tests; nil = none
 
@@ -204,6 +210,7 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		Step:     o.Step,
 		Progress: o.Events,
 		OPRF:     mstcc.NewOPRF(),
+		Attest:   o.Attest,
 
 		Embedded:  !o.agent,
 		Approved:  signedImage(),

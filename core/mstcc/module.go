@@ -131,13 +131,13 @@ func (m *Module) connect(ctx context.Context) (Escrow, error) {
 	}
 	c, err := m.cfg.Dial(ctx)
 	if errors.Is(err, core.Refused) && m.rotating() {
-		c, err = m.cfg.DialNext(ctx)
+		return m.redialNext(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	m.conn = c
-	return c, nil
+	m.conn = proving{c, m, m.cfg.Device}
+	return m.conn, nil
 }
 
 // Level is the security level of the sealed profile; 0 before initialisation.

@@ -15,7 +15,7 @@ import (
 func (s *Server) noteRefused(ctx context.Context, c *call, err error) error {
 	code := core.CodeOf(err)
 	switch code {
-	case core.Refused, core.Locked, core.Corrupt, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced, core.Internal:
+	case core.Refused, core.Locked, core.Environment, core.Corrupt, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced, core.Internal:
 	default:
 		return err
 	}
@@ -23,7 +23,8 @@ func (s *Server) noteRefused(ctx context.Context, c *call, err error) error {
 	if code == core.Refused {
 		c.k.level(&c.cost, callNames, callOpens)
 	}
-	if code == core.Refused || code == core.Locked {
+	switch code {
+	case core.Refused, core.Locked, core.Environment:
 		if failed := s.audit.record(ctx, e); failed != nil {
 			return failed
 		}

@@ -31,17 +31,32 @@ type app struct {
 	limit   uint8
 	destroy bool
 	created int64
+	attest  string // PLATFORM=SUBJECT every terminal must prove; "" = none
+}
+
+// attestVersion is the version of an app or device record with the field that
+// attestations brought; without it the record is of version 1 as before.
+const attestVersion = 2
+
+func versionOf(attests bool) uint8 {
+	if attests {
+		return attestVersion
+	}
+	return recordVersion
 }
 
 func (a *app) marshal() []byte {
 	p := &enc.Packer{}
-	p.U8(recordVersion)
+	p.U8(versionOf(a.attest != ""))
 	p.Raw(a.id[:])
 	p.Var([]byte(a.name))
 	p.Flag(a.revoked)
 	p.U8(a.limit)
 	p.Flag(a.destroy)
 	p.U64(uint64(a.created))
+	if a.attest != "" {
+		p.Var([]byte(a.attest))
+	}
 	return p.B
 }
 
@@ -54,7 +69,10 @@ func parseApp(b []byte) (*app, error) {
 	u.Raw(a.id[:])
 	a.name = string(u.Var(maxName))
 	a.revoked, a.limit, a.destroy, a.created = u.Flag(), u.U8(), u.Flag(), int64(u.U64())
-	if v != recordVersion || !u.Done() || a.limit < 1 || a.limit > protocol.MaxHeld {
+	if v == attestVersion {
+		a.attest = string(u.Var(maxAttest))
+	}
+	if v != versionOf(a.attest != "") || !u.Done() || a.limit < 1 || a.limit > protocol.MaxHeld {
 		return nil, corrupt("app")
 	}
 	return a, nil
@@ -66,16 +84,20 @@ type device struct {
 	key     protocol.Point
 	revoked bool
 	created int64
+	proved  int64 // Unix seconds of the last attestation accepted; 0 = none
 }
 
 func (d *device) marshal() []byte {
 	p := &enc.Packer{}
-	p.U8(recordVersion)
+	p.U8(versionOf(d.proved != 0))
 	p.Raw(d.app[:])
 	p.Raw(d.id[:])
 	p.Raw(d.key[:])
 	p.Flag(d.revoked)
 	p.U64(uint64(d.created))
+	if d.proved != 0 {
+		p.U64(uint64(d.proved))
+	}
 	return p.B
 }
 
@@ -87,7 +109,10 @@ func parseDevice(b []byte) (*device, error) {
 	u.Raw(d.id[:])
 	u.Raw(d.key[:])
 	d.revoked, d.created = u.Flag(), int64(u.U64())
-	if v != recordVersion || !u.Done() {
+	if v == attestVersion {
+		d.proved = int64(u.U64())
+	}
+	if v != versionOf(d.proved != 0) || d.proved < 0 || !u.Done() {
 		return nil, corrupt("device")
 	}
 	return d, nil
@@ -115,6 +140,7 @@ type call struct {
 	k    *keyring
 	peer protocol.Peer
 	app  *app
+	dev  *device
 	key  core.Key // of the user
 	op   string
 	cost effort
@@ -128,11 +154,15 @@ func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id pr
 		if c.app.revoked {
 			return refused
 		}
+		if err := c.proved(); err != nil {
+			return err
+		}
 		return fn(c, u)
 	})
 }
 
-// serveIf is serve for devices of a revoked app too.
+// serveIf is serve for devices of a revoked app too, and for those that owe an
+// attestation.
 func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id protocol.ID, policy bool, fn func(c *call, u *user) error) (err error) {
 	start := time.Now()
 	defer func() {
@@ -196,6 +226,7 @@ func (c *call) admit(ctx context.Context) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.dev = d
 	if d.revoked || d.key != c.peer.Key {
 		return nil, refused
 	}
