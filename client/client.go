@@ -2,7 +2,8 @@
 //
 // A Client is MST-CC inside the app's own process (level 1), assembled from
 // core/mstcc, the PPD sources and KDFs as plugin processes or compiled in, and
-// the channel to SS-CC. It holds no secret between calls: every private
+// the channel to SS-CC; or the same services of an agent, a process of its own
+// (level 2, Options.Agent). It holds no secret between calls: every private
 // operation asks for PPD through the app's Prompter, and everything secret is
 // wiped before the call returns.
 //
@@ -88,7 +89,7 @@ type Options struct {
 	Prompter Prompter
 
 	// Profile is what Initialize seals; afterwards the sealed one counts. The
-	// zero value is DefaultProfile.
+	// zero value is DefaultProfile, at level 2 through an agent.
 	Profile Profile
 
 	// InProcess runs sources and KDFs inside this process instead of as plugin
@@ -110,6 +111,12 @@ type Options struct {
 	// verdicts on rooting, overlays, attestation, by probe ID. nil = nobody.
 	Host ProbeHost
 
+	// Agent is the socket of a keposs agent that serves the module: the same
+	// services in a process of their own, which level 2 demands (AgentSocket).
+	// Prompter and Events stay the app's; Host and Attest are not asked, and what
+	// else an agent needs it was started with. "" = inside this process.
+	Agent string
+
 	// Attest gives the platform's proof over nonce that this terminal is genuine
 	// (Play Integrity, App Attest, …), or the statement of an attestation service
 	// about it; SS-CC demands it where the app's policy says so. It must not call
@@ -117,6 +124,8 @@ type Options struct {
 	Attest func(ctx context.Context, nonce [32]byte) (platform string, proof []byte, err error)
 
 	Step step.Func // crash points of tests; nil = none
+
+	agent bool // this process is the agent
 }
 
 // Profile is sealed at initialisation and cannot be relaxed by a flag later.
@@ -144,13 +153,20 @@ type Client struct {
 	clock   probes.Clock
 	floor   uint64 // lowest iteration count of the profile asked for
 	unlock  func()
+	agent   *remote // set: the module is in another process, and nothing above is
 }
 
 // Open loads the terminal's folder and runs the self-tests if a user was
 // initialised before. State is the code for a folder that was never
 // provisioned, Integrity for one changed from outside, Unavailable when
-// another process holds it.
+// another process holds it, Unsupported a level-2 terminal outside an agent.
+// With Options.Agent: NotFound when no agent listens, Refused when it is
+// another user's.
+// req: K-6.1-00b, X-05
 func Open(ctx context.Context, o Options) (*Client, error) {
+	if o.Agent != "" {
+		return openRemote(ctx, o)
+	}
 	f, err := openFolder(o.Dir)
 	if err != nil {
 		return nil, err
@@ -196,15 +212,13 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		OPRF:     mstcc.NewOPRF(),
 		Attest:   o.Attest,
 
+		Embedded:  !o.agent,
 		Approved:  signedImage(),
 		Probes:    c.probes(o.Host),
 		SelfTests: imageTests(),
 	}
 	if cfg.Profile == (Profile{}) {
 		cfg.Profile = DefaultProfile()
-	}
-	if cfg.Profile.Level >= 2 {
-		return cfg, core.Errorf(core.Unsupported, "client: open", "level 2 wants MST-CC in a process of its own, and this program runs it inside the app: use level 1")
 	}
 	c.floor = cfg.Profile.SlowFloor
 	if c.binding, err = c.folder.loadBinding(); err != nil && !errors.Is(err, core.NotFound) {
@@ -243,11 +257,19 @@ func (c *Client) Close() error {
 }
 
 // State returns the module's state.
-func (c *Client) State() State { return c.module.State() }
+func (c *Client) State() State {
+	if c.agent != nil {
+		return c.agent.state()
+	}
+	return c.module.State()
+}
 
 // Binding tells which app and device this is and where SS-CC is; ok is false
 // before Provision.
 func (c *Client) Binding() (b Binding, ok bool) {
+	if c.agent != nil {
+		return c.agent.binding()
+	}
 	if c.binding == nil {
 		return Binding{}, false
 	}
@@ -256,6 +278,9 @@ func (c *Client) Binding() (b Binding, ok bool) {
 
 // SelfTest runs the self-tests on demand and tells each one's outcome.
 func (c *Client) SelfTest(ctx context.Context) ([]mstcc.TestResult, error) {
+	if c.agent != nil {
+		return c.agent.selfTest(ctx)
+	}
 	return c.module.SelfTest(ctx)
 }
 

@@ -23,6 +23,11 @@ func TestJourney(t *testing.T) {
 
 func journey(t *testing.T, inProcess bool) {
 	_, c, u := initialised(t, func(o *Options) { o.InProcess = inProcess })
+	used(t, c, u)
+}
+
+// used runs every service on data of the API.
+func used(t *testing.T, c *Client, u *Initialized) {
 	ctx := t.Context()
 	if u.Approved {
 		t.Error("an image nobody signed gives approved results")

@@ -51,8 +51,11 @@ const (
 // initialised module that is neither locked nor in error (K-7.1-00). State is
 // the code otherwise.
 // req: K-7.D-ENC, K-10.2-05
-func (c *Client) Encrypt(_ context.Context, message []byte, key PublicKey, form Form) ([]byte, Outcome, error) {
+func (c *Client) Encrypt(ctx context.Context, message []byte, key PublicKey, form Form) ([]byte, Outcome, error) {
 	const op = "client: encrypt"
+	if c.agent != nil {
+		return c.agent.encrypt(ctx, message, key, form)
+	}
 	u, err := c.User()
 	if err != nil {
 		return nil, Outcome{}, err
@@ -129,6 +132,9 @@ func envelopeKeys(seed *secret.Buffer) *secret.Buffer {
 // Decrypt asks for PPD and opens a ciphertext in any of the three forms. The
 // caller owns the plaintext.
 func (c *Client) Decrypt(ctx context.Context, ciphertext []byte, factors ...string) (*Secret, Outcome, error) {
+	if c.agent != nil {
+		return c.agent.decrypt(ctx, ciphertext, factors)
+	}
 	o := mstcc.OpenOptions{Factors: factors}
 	if bytes.HasPrefix(ciphertext, envelopeMagic) {
 		return c.openEnvelope(ctx, ciphertext, o)

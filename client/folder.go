@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/mstcc/trail"
 )
 
 // A folder is the terminal's data: what Provision and core/mstcc left.
@@ -18,6 +19,8 @@ import (
 //	user.json       the app's copy of the user id and public keys (public)
 //	keys/           the key store: device key and device secrets
 //	state/          trust record, profile, try counter, journal
+//	agent.sock      where an agent listens, mode 0600
+//	audit/          what an agent served: one SM3 chain (public)
 //	lock            held by the process that has the folder open
 type folder struct{ dir string }
 
@@ -54,6 +57,26 @@ func openFolder(dir string) (*folder, error) {
 		return nil, core.Errorf(core.Integrity, op, "%s may be entered by others (mode %04o): chmod 0700 it after finding out why", dir, st.Mode().Perm())
 	}
 	return &folder{dir: dir}, nil
+}
+
+// audit is where the terminal's log stands.
+func (f *folder) audit() string { return filepath.Join(f.dir, "audit") }
+
+// tell writes an event of the folder's own to the terminal's log, where there is
+// one. The caller holds the folder.
+func (f *folder) tell(kind string, outcome error) error {
+	if _, err := os.Stat(f.audit()); err != nil {
+		return nil
+	}
+	l, err := trail.Open(f.audit())
+	if err != nil {
+		return err
+	}
+	e := trail.Event{Kind: kind, PID: os.Getpid()}
+	if outcome != nil {
+		e.Code = core.CodeOf(outcome).String()
+	}
+	return errors.Join(l.Add(e), l.Close())
 }
 
 // writeJSON replaces name as a whole: temporary file, sync, rename.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"sync"
 
 	"github.com/keposs/keposs/client/builtin"
@@ -41,7 +42,7 @@ func openHost(o Options) (host, error) {
 		events = func(e plugins.Event) { o.Plugins(PluginEvent(e)) }
 	}
 	h := &processes{
-		sup:     plugins.NewSupervisor(plugins.Options{Events: events}),
+		sup:     plugins.NewSupervisor(plugins.Options{Events: events, Confine: o.agent}),
 		sources: map[string]core.Source{}, kdfs: map[string]core.KDF{},
 		signed:  signed,
 		catalog: &catalog.Catalog{Manifest: &catalog.Manifest{}},
@@ -107,11 +108,22 @@ func (h *processes) pinnedSource(ctx context.Context, name string) (core.Source,
 	if err != nil {
 		return nil, err
 	}
-	s, err := h.sup.Source(ctx, h.catalog.Entry(plugins.KindSource, name))
+	s, err := h.sup.Source(ctx, readable(h.catalog.Entry(plugins.KindSource, name), values))
 	if err == nil && len(values) > 0 {
 		err = s.Configure(ctx, core.Config{Values: values})
 	}
 	return s, err
+}
+
+// readable lets a confined source read the files its settings name: the operator
+// gave both.
+func readable(e plugins.Entry, settings map[string]string) plugins.Entry {
+	for _, v := range settings {
+		if filepath.IsAbs(v) {
+			e.Read = append(e.Read, v)
+		}
+	}
+	return e
 }
 
 // close ends every process and returns when all are reaped.

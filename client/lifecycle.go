@@ -66,11 +66,19 @@ func (r ChangeRequest) parse() (out mstcc.ChangeRequest, err error) {
 
 // Policy reads the policy in force from SS-CC, held against what this terminal
 // remembers. It is public and asks for nothing.
-func (c *Client) Policy(ctx context.Context) (*mf.Policy, error) { return c.module.Policy(ctx) }
+func (c *Client) Policy(ctx context.Context) (*mf.Policy, error) {
+	if c.agent != nil {
+		return c.agent.policy(ctx)
+	}
+	return c.module.Policy(ctx)
+}
 
 // PlanChange says what Change would ask for, or that the rules make it a
 // revoke. It asks for nothing.
 func (c *Client) PlanChange(ctx context.Context, r ChangeRequest) (Plan, error) {
+	if c.agent != nil {
+		return ask[Plan](ctx, c.agent, "plan-change", r)
+	}
 	req, err := r.parse()
 	if err != nil {
 		return Plan{}, err
@@ -89,7 +97,7 @@ func (c *Client) PlanChange(ctx context.Context, r ChangeRequest) (Plan, error) 
 // PlanRemoval is PlanChange for the policy without one factor; it also returns
 // that policy, for ChangeRequest.Policy.
 func (c *Client) PlanRemoval(ctx context.Context, label string, factors ...string) (Plan, string, error) {
-	p, err := c.module.Policy(ctx)
+	p, err := c.Policy(ctx)
 	if err != nil {
 		return Plan{}, "", err
 	}
@@ -105,6 +113,9 @@ func (c *Client) PlanRemoval(ctx context.Context, label string, factors ...strin
 // of the old and the new policy opens afterwards. The person is asked what
 // PlanChange said. Policy is the code when it must run as a revoke.
 func (c *Client) Change(ctx context.Context, r ChangeRequest) (*Changed, error) {
+	if c.agent != nil {
+		return ask[*Changed](ctx, c.agent, "change", r)
+	}
 	req, err := r.parse()
 	if err != nil {
 		return nil, err
@@ -137,6 +148,9 @@ func (c *Client) CreateRecovery(ctx context.Context, show ShowSheet, factors ...
 	if show == nil {
 		return nil, core.Errorf(core.Usage, "client: create recovery", "want a way to show the sheet")
 	}
+	if c.agent != nil {
+		return c.agent.createRecovery(ctx, show, factors)
+	}
 	n, err := c.newSheet(show)
 	if err != nil {
 		return nil, err
@@ -150,7 +164,7 @@ type RevokeRequest struct {
 	Policy   string                       // the new factor tree, "" = keep
 	KDF      string                       // the same KDF, "" = keep
 	Hardened bool                         // leave plain mode
-	Sheet    ShowSheet                    // shows the new recovery sheet; nil = no recovery code afterwards
+	Sheet    ShowSheet                    `json:"-"` // shows the new recovery sheet; nil = no recovery code afterwards
 	Params   map[string]map[string]string // by label: what a source's enrolment takes
 	Factors  []string                     // labels the person gives to open; nil = the policy's first set
 }
@@ -180,6 +194,9 @@ func wipeSheet(n *mstcc.NewSheet) {
 // stay. Whatever somebody copied from this terminal or its sheet before opens
 // nothing afterwards.
 func (c *Client) Revoke(ctx context.Context, r RevokeRequest) (*Changed, error) {
+	if c.agent != nil {
+		return c.agent.revoke(ctx, r)
+	}
 	req, err := c.parseRevoke(r)
 	if err != nil {
 		return nil, err
@@ -201,6 +218,9 @@ type RecoverRequest struct {
 // recovery sheet and factors; every factor is then enrolled anew. The old
 // terminal opens nothing afterwards. Run it again after a crash.
 func (c *Client) Recover(ctx context.Context, r RecoverRequest) (*Initialized, error) {
+	if c.agent != nil {
+		return c.agent.recover(ctx, r)
+	}
 	req := mstcc.RecoverRequest{Sheet: r.Sheet}
 	var err error
 	if req.Then, err = c.parseRevoke(r.Then); err != nil {

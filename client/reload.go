@@ -11,5 +11,8 @@ import "context"
 //
 // req: K-10.2.3-01
 func (c *Client) ReloadPlugins(ctx context.Context) (changed []string, err error) {
+	if c.agent != nil {
+		return ask[[]string](ctx, c.agent, "reload", nil)
+	}
 	return c.host.reload(ctx)
 }

@@ -40,6 +40,9 @@ func (h *processes) reload(ctx context.Context) (changed []string, err error) {
 				config = &core.Config{Values: values}
 			}
 		}
+		if config != nil {
+			e = readable(e, config.Values)
+		}
 		if err := h.sup.Reload(ctx, e, config); err != nil {
 			return changed, err
 		}

@@ -49,6 +49,9 @@ type Initialized struct {
 // records. It is State once a user is initialised and was told so.
 // req: K-17.1-06, K-17.1-07, K-17.6-L1b
 func (c *Client) Initialize(ctx context.Context, r InitRequest) (*Initialized, error) {
+	if c.agent != nil {
+		return c.agent.initialize(ctx, r)
+	}
 	text := r.Policy
 	if text == "" {
 		text = DefaultPolicy
@@ -101,6 +104,9 @@ func (c *Client) kdfParams(text string) (core.Params, error) {
 // Initialize in this folder returned them; NotReady before. The authoritative
 // record is the module's, opened with PPD.
 func (c *Client) User() (User, error) {
+	if c.agent != nil {
+		return ask[User](context.Background(), c.agent, "user", nil)
+	}
 	var u User
 	err := c.folder.readJSON(userFile, &u)
 	if errors.Is(err, core.NotFound) {
@@ -134,6 +140,13 @@ func (s Signature) DER() []byte { return sm.SignatureDER(s.raw) }
 // Sign asks for PPD and signs one message.
 // req: K-6-02, K-6.1-07
 func (c *Client) Sign(ctx context.Context, r SignRequest) (Signature, error) {
+	if c.agent != nil {
+		sigs, err := c.agent.signBatch(ctx, [][]byte{r.Message}, r)
+		if err != nil {
+			return Signature{}, err
+		}
+		return sigs[0], nil
+	}
 	raw, out, err := c.module.Sign(ctx, r.Message, r.ID, mstcc.OpenOptions{Factors: r.Factors}, c.prompt)
 	return Signature{raw, out}, err
 }
@@ -143,6 +156,9 @@ func (c *Client) Sign(ctx context.Context, r SignRequest) (Signature, error) {
 func (c *Client) SignBatch(ctx context.Context, messages [][]byte, r SignRequest) ([]Signature, error) {
 	if r.Message != nil {
 		return nil, core.Errorf(core.Usage, "client: sign batch", "messages stand in the list, not in the request")
+	}
+	if c.agent != nil {
+		return c.agent.signBatch(ctx, messages, r)
 	}
 	raws, out, err := c.module.SignBatch(ctx, messages, r.ID, mstcc.OpenOptions{Factors: r.Factors}, c.prompt)
 	if err != nil {
@@ -168,6 +184,9 @@ type VerifyRequest struct {
 // person enters PPD first; with an open profile nothing is asked and
 // SS-CC is not contacted.
 func (c *Client) Verify(ctx context.Context, r VerifyRequest) (bool, Outcome, error) {
+	if c.agent != nil {
+		return c.agent.verify(ctx, r)
+	}
 	key := r.Key
 	if key.IsZero() {
 		u, err := c.User()
@@ -201,12 +220,19 @@ func parseSignature(b []byte) (sig [64]byte, err error) {
 
 // Status tells the module's state, the tries, and SS-CC's view when online.
 func (c *Client) Status(ctx context.Context, online bool) (mstcc.Status, error) {
+	if c.agent != nil {
+		return c.agent.status(ctx, online)
+	}
 	return c.module.Status(ctx, online)
 }
 
 // Unbind ends this device's binding; it asks for PPD. The user's record at
 // SS-CC is dropped and the terminal's secrets are destroyed.
 func (c *Client) Unbind(ctx context.Context, factors ...string) error {
+	if c.agent != nil {
+		_, err := ask[struct{}](ctx, c.agent, "unbind", agentFactors{factors})
+		return err
+	}
 	if err := c.module.Unbind(ctx, mstcc.OpenOptions{Factors: factors}, c.prompt); err != nil {
 		return err
 	}
@@ -216,6 +242,10 @@ func (c *Client) Unbind(ctx context.Context, factors ...string) error {
 // Deregister cancels the user and ends the module's life on this terminal; it
 // asks for PPD. The folder must be provisioned again to be used.
 func (c *Client) Deregister(ctx context.Context, factors ...string) error {
+	if c.agent != nil {
+		_, err := ask[struct{}](ctx, c.agent, "deregister", agentFactors{factors})
+		return err
+	}
 	if err := c.module.Deregister(ctx, mstcc.OpenOptions{Factors: factors}, c.prompt); err != nil {
 		return err
 	}

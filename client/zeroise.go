@@ -45,5 +45,6 @@ func Zeroise(ctx context.Context, dir string) error {
 	if _, serr := os.Stat(f.state()); !errors.Is(serr, fs.ErrNotExist) {
 		err = errors.Join(err, mstcc.Erase(f.state()))
 	}
+	err = errors.Join(err, f.tell("zeroise", err))
 	return errors.Join(err, f.forget(userFile), f.forget(enrollingFile), f.forget(bindingFile), f.sync())
 }

@@ -45,7 +45,11 @@ var zeroiseMessage = []byte("zeroise")
 
 // child becomes the process that is looked at, if this one was started as it.
 func child() {
-	if os.Getenv(zeroiseMode) != "" {
+	switch os.Getenv(zeroiseMode) {
+	case "":
+	case "agent":
+		agentChild()
+	default:
 		zeroiseChild()
 	}
 }
@@ -67,7 +71,11 @@ func zeroiseChild() {
 	wrong, cancel := false, false
 	profile := DefaultProfile()
 	profile.Mode, profile.SlowFloor = ModePlain, mstcc.MinSlowFloor
-	c, err := Open(ctx, Options{Dir: os.Getenv(zeroiseDir), Profile: profile, Prompter: PrompterFunc(func(_ context.Context, p Prompt) (Sample, error) {
+	agent := os.Getenv(zeroiseAgent)
+	if agent != "" {
+		profile.Level = 2
+	}
+	c, err := Open(ctx, Options{Dir: os.Getenv(zeroiseDir), Agent: agent, Profile: profile, Prompter: PrompterFunc(func(_ context.Context, p Prompt) (Sample, error) {
 		if cancel && p.Label == "pin:work" {
 			return Sample{}, core.Errorf(core.Canceled, "test", "the person gave up")
 		}
@@ -150,7 +158,7 @@ func TestNothingStaysInMemory(t *testing.T) {
 			if mode != "control" && mode != "success" {
 				testenv.NeedLevel(t, 1)
 			}
-			zeroised(t, mode)
+			zeroised(t, mode, false)
 		})
 	}
 }
@@ -163,7 +171,9 @@ func digits() []byte {
 	return b
 }
 
-func zeroised(t *testing.T, mode string) {
+// zeroised looks at an app, at its module's processes, and at those of an agent
+// when the module is in one.
+func zeroised(t *testing.T, mode string, agent bool) {
 	e := clienttest.New(t)
 	wire := listen(t, e.Endpoint)
 	dir := filepath.Join(t.TempDir(), "terminal")
@@ -173,6 +183,12 @@ func zeroised(t *testing.T, mode string) {
 	pins := map[string][]byte{"pin": digits(), "pin:work": digits(), "wrong": digits()}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), zeroiseMode+"="+mode, zeroiseDir+"="+dir)
+	var more []int
+	if agent {
+		pid := agentBeside(t, dir)
+		more = append(more, pid)
+		cmd.Env = append(cmd.Env, zeroiseAgent+"="+AgentSocket(dir))
+	}
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	in, err := cmd.StdinPipe()
@@ -222,7 +238,10 @@ func zeroised(t *testing.T, mode string) {
 		}
 		patterns = append(patterns, p...)
 	}
-	family := append(children(cmd.Process.Pid), cmd.Process.Pid)
+	for _, pid := range more {
+		more = append(more, children(pid)...)
+	}
+	family := append(append(children(cmd.Process.Pid), cmd.Process.Pid), more...)
 	if len(family) < 3 {
 		t.Errorf("%d processes: the app, a source and a KDF are expected", len(family))
 	}

@@ -191,6 +191,7 @@ func (c *child) launch(ctx context.Context, e Entry, image *launch.Image) (*laun
 	return launch.Start(ctx, launch.Spec{
 		Image: image, Kind: e.Kind, Name: e.label(), Args: e.Args, Env: e.Env,
 		Logger: c.sup.o.Logger, Timeout: c.sup.o.Timeout, Dial: dial,
+		Confined: c.sup.o.Confine && e.Kind == KindSource, Read: e.Read,
 	})
 }
 

@@ -29,6 +29,10 @@ type Entry struct {
 	Args   []string // arguments after argv[0]
 	Env    []string // "key=value" beyond the allow-list; never a secret
 
+	// Read names files and folders a confined source may read (Options.Confine):
+	// those its settings name.
+	Read []string
+
 	// A plugin of several files names their folder and the SM3 of each, by
 	// path in it. They run from a private copy made at each start and are
 	// never approved: an interpreter opens them by name.

@@ -52,6 +52,8 @@ func toySource(name string) (core.Source, error) {
 	switch name {
 	case "echo", "envspy", "noisy":
 		return &toy{name: name}, nil
+	case "burglar":
+		return burglar{}, nil
 	case "die":
 		fmt.Fprintln(os.Stderr, strings.Repeat("x", 8000))
 		fmt.Fprintln(os.Stderr, "no licence for this sensor")

@@ -54,6 +54,9 @@ type Config struct {
 	// service that uses neither source nor KDF is approved only then.
 	Approved bool
 
+	// Embedded says that the module lives inside an app: level 2 is refused.
+	Embedded bool
+
 	Profile   Profile        // asked for at initialisation; the sealed one counts afterwards
 	SelfTests []SelfTestCase // after the known answers of core/sm: integrity, entropy, …
 	// Probes looks at the environment; quick leaves out what takes long. nil = none.

@@ -34,8 +34,9 @@ type Module struct {
 
 // Open loads the terminal's state and runs the self-tests if the module was
 // used before. Integrity means a record was changed outside the module; the
-// way on is recovery, never a fresh start. The caller closes the Module.
-// req: K-16-02, K-17.3-01, K-17.3-02
+// way on is recovery, never a fresh start. Unsupported means that an app asked
+// for level 2 inside itself. The caller closes the Module.
+// req: K-16-02, K-17.3-01, K-17.3-02, K-12.1-L2a
 func Open(ctx context.Context, cfg Config) (*Module, error) {
 	if cfg.Rand == nil {
 		cfg.Rand = sm.Rand()
@@ -56,6 +57,9 @@ func Open(ctx context.Context, cfg Config) (*Module, error) {
 	})
 	if err := m.load(ctx); err != nil {
 		return nil, err
+	}
+	if cfg.Embedded && m.profile.Level >= 2 {
+		return nil, core.Errorf(core.Unsupported, "mstcc: open", "level 2 wants MST-CC in a process of its own, not inside the app: start `keposs agent` and open its socket")
 	}
 	if err := m.settle(ctx); err != nil {
 		return nil, err
@@ -134,6 +138,16 @@ func (m *Module) connect(ctx context.Context) (Escrow, error) {
 	}
 	m.conn = proving{c, m, m.cfg.Device}
 	return m.conn, nil
+}
+
+// Level is the security level of the sealed profile; 0 before initialisation.
+func (m *Module) Level() uint32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.bound() {
+		return 0
+	}
+	return m.profile.Level
 }
 
 // State returns the state of the machine.

@@ -72,8 +72,9 @@ var starts = func() chan func() {
 
 // start forks cmd, into a control group of its own where that can be had. end
 // ends what the process left behind; it is called while the process's id is
-// still its own, and is never nil.
-func start(cmd *exec.Cmd, name string) (end func(), err error) {
+// still its own, and is never nil. A confined process is forked by a thread of
+// its own, which is confined with it and ends after it.
+func start(cmd *exec.Cmd, name string, c *confinement) (end func(), err error) {
 	h := pids()
 	var g *group
 	if h != nil {
@@ -84,16 +85,31 @@ func start(cmd *exec.Cmd, name string) (end func(), err error) {
 	if g != nil && g.v2 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(g.fd.Fd())
 	}
-	failed := make(chan error, 1)
-	starts <- func() {
-		if g != nil && !g.v2 {
-			if g.enter() == nil {
-				defer h.leave()
+	failed, over := make(chan error, 1), make(chan struct{})
+	if c == nil {
+		starts <- func() {
+			if g != nil && !g.v2 {
+				if g.enter() == nil {
+					defer h.leave()
+				}
 			}
+			failed <- cmd.Start()
 		}
-		failed <- cmd.Start()
+	} else {
+		go aside(func() {
+			if g != nil && !g.v2 {
+				_ = g.enter()
+			}
+			err := c.apply()
+			if err == nil {
+				err = cmd.Start()
+			}
+			failed <- err
+			<-over // not before its child: the parent-death signal comes with the thread
+		})
 	}
 	if err := <-failed; err != nil {
+		close(over)
 		if g != nil {
 			g.end()
 		}
@@ -101,10 +117,29 @@ func start(cmd *exec.Cmd, name string) (end func(), err error) {
 	}
 	return func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		close(over)
 		if g != nil {
 			g.end()
 		}
 	}, nil
+}
+
+// aside runs f on a thread that ends with it and is not the process's first:
+// that one stands for the process, to the kernel and to whoever signals it.
+func aside(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		elsewhere := make(chan struct{})
+		go func() { // while this one holds the first thread
+			runtime.LockOSThread()
+			close(elsewhere)
+			f()
+		}()
+		<-elsewhere
+		runtime.UnlockOSThread()
+		return
+	}
+	f() // still locked at its end, so that the thread ends
 }
 
 // exited waits until the process is gone but not reaped: its id, and that of

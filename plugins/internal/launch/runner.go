@@ -22,6 +22,7 @@ type process struct {
 	stdout *tail
 	stderr *tail
 	pid    int
+	bounds *confinement  // nil = none
 	swept  chan struct{} // closed when what it left behind is ended
 
 	done  chan struct{} // closed when the process is reaped
@@ -37,8 +38,9 @@ var _ runner.Runner = (*process)(nil)
 // allowed are the variables of the host a plugin gets to see.
 var allowed = []string{"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT"}
 
-func newProcess(s Spec, cmd *exec.Cmd) (*process, error) {
-	p := &process{name: s.Name, image: s.Image, cmd: cmd, done: make(chan struct{}), swept: make(chan struct{})}
+// dir is the folder of the plugin's socket.
+func newProcess(s Spec, cmd *exec.Cmd, dir string) (*process, error) {
+	p := &process{name: s.Name, image: s.Image, cmd: cmd, bounds: s.confine(dir), done: make(chan struct{}), swept: make(chan struct{})}
 	// cmd.Env holds only what go-plugin set: the host's environment is skipped.
 	for _, k := range allowed {
 		if v, ok := os.LookupEnv(k); ok {
@@ -77,7 +79,7 @@ func (p *process) Start(context.Context) error {
 	err := context.Canceled
 	var end func()
 	if !p.killed {
-		end, err = start(p.cmd, p.name)
+		end, err = start(p.cmd, p.name, p.bounds)
 	}
 	if err != nil {
 		for _, c := range []io.Closer{p.stdin, p.stdout, p.stderr} {

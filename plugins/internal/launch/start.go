@@ -27,6 +27,12 @@ type Spec struct {
 	Logger  hclog.Logger
 	Timeout time.Duration // 0 = Timeout
 	Dial    []grpc.DialOption
+
+	// Confined shuts the process off from network, files and other processes,
+	// as far as the kernel has the means (Confinement). Read names what it may
+	// read beside the system's programs.
+	Confined bool
+	Read     []string
 }
 
 // A Process is a running plugin that answered its first call over mutual TLS.
@@ -112,7 +118,7 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 		GRPCDialOptions:  append([]grpc.DialOption{grpc.WithIdleTimeout(0)}, s.Dial...),
 		Logger:           s.Logger.Named(s.Name),
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			proc, err := newProcess(s, cmd)
+			proc, err := newProcess(s, cmd, dir)
 			if err == nil {
 				made <- proc
 			}

@@ -24,6 +24,7 @@ type session struct {
 	factors   []string
 	verbose   bool
 	inProcess bool
+	agent     agentFlag
 }
 
 func (s *session) register(c *cobra.Command) {
@@ -31,6 +32,7 @@ func (s *session) register(c *cobra.Command) {
 	c.Flags().StringSliceVar(&s.factors, "factors", nil, "labels of the factors you will give (default: the policy's first set)")
 	c.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "show the numbered steps of the flow")
 	c.Flags().BoolVar(&s.inProcess, "in-process", false, "run sources and KDFs inside this process instead of as plugin processes")
+	s.agent.register(c)
 }
 
 // with opens the client of --dir, runs do, and closes it whatever happens.
@@ -59,15 +61,45 @@ func (s *session) withProfile(ctx context.Context, e *Env, profile client.Profil
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	c, err := client.Open(ctx, client.Options{
+	o := client.Options{
 		Dir: l.Terminal, Pinned: pinned.Dir, Prompter: p, Profile: profile, InProcess: s.inProcess, Step: step.At,
 		Events: func(ev client.Event) { s.event(e, ev) },
-	})
+	}
+	if o.Agent, err = s.agent.at(ctx, l); err != nil {
+		return err
+	}
+	if o.Agent != "" && profile != (client.Profile{}) {
+		o.Profile.Level = 2
+	}
+	c, err := client.Open(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := s.byHand(ctx, c, o); err != nil {
+		return err
+	}
 	return s.explain(ctx, c, do(c))
+}
+
+// byHand refuses, at level 2, PPD that no person enters: a descriptor or a file.
+// req: K-15.4-02a
+func (s *session) byHand(ctx context.Context, c *client.Client, o client.Options) error {
+	if s.ppd.fd < 0 && len(s.ppd.samples) == 0 {
+		return nil
+	}
+	st, err := c.Status(ctx, false)
+	if err != nil {
+		return err
+	}
+	level := st.Profile.Level
+	if st.User.IsZero() { // what this command would seal
+		level = o.Profile.Level
+	}
+	if level < 2 {
+		return nil
+	}
+	return core.Errorf(core.Policy, "keposs", "at level 2 a person enters PPD at a terminal or a pinned sensor: --ppd-fd and --sample are refused")
 }
 
 // event shows alarms always, and the numbered steps to those who asked.

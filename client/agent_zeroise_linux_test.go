@@ -1,0 +1,91 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/keposs/keposs/core/mstcc/probes"
+	"github.com/keposs/keposs/internal/testenv"
+)
+
+// zeroiseAgent is the socket of the agent the child is an app of; "" = none.
+const zeroiseAgent = "KEPOSS_ZEROISE_AGENT"
+
+// agentChild is the agent whose memory is looked at, shut off as the command's.
+func agentChild() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	err := probes.Harden()
+	if err == nil {
+		err = ServeAgent(ctx, AgentOptions{Dir: os.Getenv(zeroiseDir), Ready: func(r AgentReady) {
+			b, _ := json.Marshal(r)
+			fmt.Println(string(b))
+		}})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(5)
+	}
+	os.Exit(0)
+}
+
+// agentBeside starts an agent in a process of its own until the test ends.
+func agentBeside(t *testing.T, dir string) (pid int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), zeroiseMode+"=agent", zeroiseDir+"="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		defer late.Stop()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the agent ended with %v", err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	var r AgentReady
+	if err == nil {
+		err = json.Unmarshal(line, &r)
+	}
+	if err != nil {
+		t.Fatalf("the agent said %q: %v", line, err)
+	}
+	return r.PID
+}
+
+// With the module in an agent at level 2, none of the secrets stays in the app,
+// in the agent or in its plugin processes, nor in a file, what crossed the
+// loopback device, or the environment or arguments of a process.
+// req: K-5.3-01b, K-5.3-02d, K-15.4-02b, K-12.1-L2a, X-05, X-11, TK-01
+func TestNothingStaysInAgent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector keeps copies of its own")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root reads the memory of a process that shut it")
+	}
+	for _, mode := range []string{"success", "control", "wrong", "cancel"} {
+		t.Run(mode, func(t *testing.T) {
+			if mode != "success" {
+				testenv.NeedLevel(t, 1)
+			}
+			zeroised(t, mode, true)
+		})
+	}
+}

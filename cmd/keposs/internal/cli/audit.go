@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keposs/keposs/core/mstcc/trail"
+)
+
+func auditCommands(e *Env) []*cobra.Command {
+	return []*cobra.Command{group("audit", "Show and verify what the terminal's agent served",
+		"  keposs audit show\n  keposs audit verify", auditShowCommand(e), auditVerifyCommand(e))}
+}
+
+// trailOf is the folder of the terminal's log.
+func (e *Env) trailOf() (string, error) {
+	l, err := e.Layout()
+	return filepath.Join(l.Terminal, "audit"), err
+}
+
+func auditShowCommand(e *Env) *cobra.Command {
+	var from uint64
+	var most int
+	c := &cobra.Command{
+		Use:   "show",
+		Short: "Show events of the terminal's audit log",
+		Long: `Show events of the terminal's audit log, which keposs agent writes. It tells which
+service was asked for by which process and how it ended; it names no user and holds
+no secret.`,
+		Example: "  keposs audit show\n  keposs audit show --from 1000 --most 50 --json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if most < 1 || most > 1000 {
+				return usagef("audit show", "--most %d, want 1 to 1000", most)
+			}
+			dir, err := e.trailOf()
+			if err != nil {
+				return err
+			}
+			list, err := trail.Read(dir, from, most)
+			if err != nil {
+				return err
+			}
+			out := struct {
+				Events []trail.Event `json:"events"`
+			}{append([]trail.Event{}, list...)}
+			return e.Report(out, func(w io.Writer) {
+				for _, v := range out.Events { // one JSON line each: what a log tool reads
+					if b, err := json.Marshal(v); err == nil {
+						fmt.Fprintf(w, "%s\n", b)
+					}
+				}
+			})
+		},
+	}
+	c.Flags().Uint64Var(&from, "from", 0, "`number` of the first event")
+	c.Flags().IntVar(&most, "most", 100, "`count` of events, up to 1000")
+	return c
+}
+
+func auditVerifyCommand(e *Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Verify the terminal's whole audit log; exit status 1 when something is wrong",
+		Long: `Verify the terminal's audit log: every link of the SM3 chain, and the head kept
+beside it. Note the head it prints elsewhere: whoever owns the account can replace
+log and head together, and is found out by a head of before.`,
+		Example: "  keposs audit verify\n  keposs audit verify --json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := e.trailOf()
+			if err != nil {
+				return err
+			}
+			r, err := trail.Verify(dir)
+			if err != nil {
+				return err
+			}
+			return e.Verdict(r.OK, r, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: %d events, head %s\n", pickText(r.OK, "intact", "NOT intact"), r.Events, r.Head)
+				for _, f := range r.Faults {
+					fmt.Fprintf(w, "fault: %s\n", f)
+				}
+			})
+		},
+	}
+}
