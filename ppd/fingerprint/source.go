@@ -104,9 +104,9 @@ func (c settings) check() error {
 // rule of three on none of 2,976. Offline: the mean chance of a draw.
 func strength(p Profile) core.Strength {
 	s := map[Profile]core.Strength{
-		{8, 1}:  {PerTry: 8_000, Offline: 28_000},
-		{9, 1}:  {PerTry: 11_000, Offline: 33_000},
-		{10, 1}: {PerTry: 12_000, Offline: 38_000},
+		{8, 1}:  {PerTry: 8_000, Offline: 27_000},
+		{9, 1}:  {PerTry: 11_000, Offline: 31_000},
+		{10, 1}: {PerTry: 12_000, Offline: 37_000},
 		{12, 2}: {PerTry: 9_900, Offline: 46_000},
 		{14, 2}: {PerTry: 9_900, Offline: 52_000},
 	}[p]
