@@ -110,6 +110,12 @@ type Options struct {
 	// verdicts on rooting, overlays, attestation, by probe ID. nil = nobody.
 	Host ProbeHost
 
+	// Attest gives the platform's proof over nonce that this terminal is genuine
+	// (Play Integrity, App Attest, …), or the statement of an attestation service
+	// about it; SS-CC demands it where the app's policy says so. It must not call
+	// the Client. nil = none.
+	Attest func(ctx context.Context, nonce [32]byte) (platform string, proof []byte, err error)
+
 	Step step.Func // crash points of tests; nil = none
 }
 
@@ -188,6 +194,7 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 		Step:     o.Step,
 		Progress: o.Events,
 		OPRF:     mstcc.NewOPRF(),
+		Attest:   o.Attest,
 
 		Approved:  signedImage(),
 		Probes:    c.probes(o.Host),

@@ -1,9 +1,13 @@
 package enc
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // A Packer builds a record of bare fixed-width fields; variable ones carry a
-// u32 length. It is for stored records, never for what is hashed or signed.
+// u32 length (Var) or a u16 one (Short). It is for stored records; only such a
+// record as a whole is ever hashed or signed in this form.
 type Packer struct{ B []byte }
 
 // U8 appends one byte.
@@ -36,6 +40,12 @@ func (p *Packer) Var(b []byte) {
 	p.Raw(b)
 }
 
+// Short appends a u16 length and the bytes, at most 65535.
+func (p *Packer) Short(b []byte) {
+	p.U16(uint16(len(b)))
+	p.Raw(b)
+}
+
 // An Unpacker reads what a Packer wrote. The first shortage sticks: values read
 // after it are zero and Done is false.
 type Unpacker struct {
@@ -49,8 +59,9 @@ func NewUnpacker(b []byte) *Unpacker { return &Unpacker{b: b} }
 // Fail marks the record malformed.
 func (u *Unpacker) Fail() { u.bad = true }
 
-// take returns n bytes, or n zeros (n is small or checked) once malformed.
-func (u *Unpacker) take(n int) []byte {
+// Take returns the next n ≥ 0 bytes, a part of the input; nil where there are
+// fewer.
+func (u *Unpacker) Take(n int) []byte {
 	if u.bad || len(u.b) < n {
 		u.bad = true
 		return nil
@@ -62,7 +73,7 @@ func (u *Unpacker) take(n int) []byte {
 
 // U8 reads one byte.
 func (u *Unpacker) U8() uint8 {
-	if b := u.take(1); b != nil {
+	if b := u.Take(1); b != nil {
 		return b[0]
 	}
 	return 0
@@ -77,7 +88,7 @@ func (u *Unpacker) Flag() bool {
 
 // U16 reads 2 bytes.
 func (u *Unpacker) U16() uint16 {
-	if b := u.take(2); b != nil {
+	if b := u.Take(2); b != nil {
 		return binary.BigEndian.Uint16(b)
 	}
 	return 0
@@ -85,7 +96,7 @@ func (u *Unpacker) U16() uint16 {
 
 // U32 reads 4 bytes.
 func (u *Unpacker) U32() uint32 {
-	if b := u.take(4); b != nil {
+	if b := u.Take(4); b != nil {
 		return binary.BigEndian.Uint32(b)
 	}
 	return 0
@@ -93,14 +104,14 @@ func (u *Unpacker) U32() uint32 {
 
 // U64 reads 8 bytes.
 func (u *Unpacker) U64() uint64 {
-	if b := u.take(8); b != nil {
+	if b := u.Take(8); b != nil {
 		return binary.BigEndian.Uint64(b)
 	}
 	return 0
 }
 
 // Raw fills dst.
-func (u *Unpacker) Raw(dst []byte) { copy(dst, u.take(len(dst))) }
+func (u *Unpacker) Raw(dst []byte) { copy(dst, u.Take(len(dst))) }
 
 // Var reads a length of at most most and returns a copy of the bytes.
 func (u *Unpacker) Var(most int) []byte {
@@ -109,7 +120,23 @@ func (u *Unpacker) Var(most int) []byte {
 		u.bad = true
 		return nil
 	}
-	return append([]byte(nil), u.take(int(n))...)
+	return append([]byte(nil), u.Take(int(n))...)
+}
+
+// Short reads a u16 length of at most most and returns a copy of the bytes.
+func (u *Unpacker) Short(most int) []byte {
+	n := int(u.U16())
+	u.bad = u.bad || n > most
+	return slices.Clone(u.Take(n))
+}
+
+// Count reads the u8 length of a list of at most most; 0 once malformed.
+func (u *Unpacker) Count(most int) int {
+	n := int(u.U8())
+	if u.bad = u.bad || n > most; u.bad {
+		return 0
+	}
+	return n
 }
 
 // Bad reports whether a shortage or a broken rule was met so far.

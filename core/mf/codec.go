@@ -1,10 +1,8 @@
 package mf
 
 import (
-	"encoding/binary"
-	"slices"
-
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/policy"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sm"
@@ -14,77 +12,67 @@ import (
 // ErrPolicy) finds it. Callers act on the code, people read the text.
 const ErrPolicy = core.Policy
 
-// The stored form is packed: fixed-width fields bare, variable ones behind a
-// u16 length, lists behind a u8 count. docs/mf1.md lists it field by field.
-type packer struct{ b []byte }
-
-func (w *packer) u8(v uint8)     { w.b = append(w.b, v) }
-func (w *packer) u16(v uint16)   { w.b = binary.BigEndian.AppendUint16(w.b, v) }
-func (w *packer) u32(v uint32)   { w.b = binary.BigEndian.AppendUint32(w.b, v) }
-func (w *packer) u64(v uint64)   { w.b = binary.BigEndian.AppendUint64(w.b, v) }
-func (w *packer) raw(v []byte)   { w.b = append(w.b, v...) }
-func (w *packer) bytes(v []byte) { w.u16(uint16(len(v))); w.raw(v) }
-func (w *packer) str(v string)   { w.u16(uint16(len(v))); w.b = append(w.b, v...) }
-
-// packBody returns every byte before the mac.
+// packBody returns every byte before the mac: fixed-width fields bare, variable
+// ones behind a u16 length, lists behind a u8 count. docs/mf1.md lists the form
+// field by field.
 func packBody(p *Policy) []byte {
-	w := &packer{b: make([]byte, 0, 1024)}
-	w.u8(Version)
-	w.u32(p.Suite)
-	w.raw(p.KeyID[:])
-	w.u64(p.MKGen)
-	w.u64(p.Epoch)
-	w.u8(uint8(p.Root))
-	w.str(p.KDF.String())
-	w.u8(uint8(p.Escrow.Mode))
-	w.u32(p.Escrow.OPRF)
-	w.u8(p.Escrow.T)
-	w.u8(p.Escrow.N)
-	w.u8(uint8(len(p.Escrow.Realms)))
+	w := &enc.Packer{B: make([]byte, 0, 1024)}
+	w.U8(Version)
+	w.U32(p.Suite)
+	w.Raw(p.KeyID[:])
+	w.U64(p.MKGen)
+	w.U64(p.Epoch)
+	w.U8(uint8(p.Root))
+	w.Short(enc.Str(p.KDF.String()))
+	w.U8(uint8(p.Escrow.Mode))
+	w.U32(p.Escrow.OPRF)
+	w.U8(p.Escrow.T)
+	w.U8(p.Escrow.N)
+	w.U8(uint8(len(p.Escrow.Realms)))
 	for _, r := range p.Escrow.Realms {
-		w.raw(r.ID[:])
-		w.u8(r.Index)
+		w.Raw(r.ID[:])
+		w.U8(r.Index)
 		if r.K != nil {
-			w.bytes(r.K[:])
+			w.Short(r.K[:])
 		} else {
-			w.bytes(nil)
+			w.Short(nil)
 		}
 	}
-	w.u8(uint8(len(p.Anchor)))
+	w.U8(uint8(len(p.Anchor)))
 	for _, h := range p.Anchor {
-		w.str(h.ID)
-		w.u8(uint8(h.Kind))
-		w.u32(h.Rev)
-		w.raw(h.Salt[:])
-		w.raw(h.V[:])
-		w.raw(h.P[:])
+		w.Short(enc.Str(h.ID))
+		w.U8(uint8(h.Kind))
+		w.U32(h.Rev)
+		w.Raw(h.Salt[:])
+		w.Raw(h.V[:])
+		w.Raw(h.P[:])
 	}
-	w.raw(p.Pubs[:])
-	w.bytes(p.Tree.Encode())
-	w.u8(uint8(len(p.Factors)))
+	w.Raw(p.Pubs[:])
+	w.Short(p.Tree.Encode())
+	w.U8(uint8(len(p.Factors)))
 	for _, f := range p.Factors {
-		w.str(f.ID)
-		w.u8(uint8(f.Kind))
-		w.str(f.Source)
-		w.u32(f.Format)
-		w.u32(f.Rev)
-		w.u32(uint32(f.PerTry))
-		w.u32(uint32(f.Offline))
-		w.raw(f.Salt[:])
-		w.bytes(f.Helper)
-		w.bytes(f.Box)
+		w.Short(enc.Str(f.ID))
+		w.U8(uint8(f.Kind))
+		w.Short(enc.Str(f.Source))
+		w.U32(f.Format)
+		w.U32(f.Rev)
+		w.U32(uint32(f.PerTry))
+		w.U32(uint32(f.Offline))
+		w.Raw(f.Salt[:])
+		w.Short(f.Helper)
+		w.Short(f.Box)
 	}
-	w.u8(uint8(len(p.Sets)))
+	w.U8(uint8(len(p.Sets)))
 	for _, s := range p.Sets {
-		w.u16(s.Members)
-		w.raw(s.Salt[:])
+		w.U16(s.Members)
+		w.Raw(s.Salt[:])
 		if p.Root == RootWrapped {
-			w.raw(s.W[:])
+			w.Raw(s.W[:])
 		}
 	}
-	w.raw(p.PPol[:])
-	w.raw(p.PConf[:])
-	return w.b
+	w.Raw(p.PPol[:])
+	w.Raw(p.PConf[:])
+	return w.B
 }
 
 // EncodePolicy returns the stored bytes of p. It does not check p; ParsePolicy
@@ -93,72 +81,6 @@ func EncodePolicy(p *Policy) []byte {
 	b := packBody(p)
 	b = append(b, p.MAC[:]...)
 	return append(b, p.Sig[:]...)
-}
-
-// unpacker reads what packer wrote. After the first failure every read yields
-// zero values and ok stays false; lengths are bounded before anything is copied.
-type unpacker struct {
-	b  []byte
-	ok bool
-}
-
-func (r *unpacker) take(n int) []byte {
-	if !r.ok || len(r.b) < n {
-		r.ok = false
-		return nil
-	}
-	v := r.b[:n]
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *unpacker) u8() uint8 {
-	if v := r.take(1); v != nil {
-		return v[0]
-	}
-	return 0
-}
-
-func (r *unpacker) u16() uint16 {
-	if v := r.take(2); v != nil {
-		return binary.BigEndian.Uint16(v)
-	}
-	return 0
-}
-
-func (r *unpacker) u32() uint32 {
-	if v := r.take(4); v != nil {
-		return binary.BigEndian.Uint32(v)
-	}
-	return 0
-}
-
-func (r *unpacker) u64() uint64 {
-	if v := r.take(8); v != nil {
-		return binary.BigEndian.Uint64(v)
-	}
-	return 0
-}
-
-func (r *unpacker) raw(dst []byte) { copy(dst, r.take(len(dst))) }
-
-func (r *unpacker) bytes(limit int) []byte {
-	n := int(r.u16())
-	if n > limit {
-		r.ok = false
-	}
-	return slices.Clone(r.take(n))
-}
-
-func (r *unpacker) count(limit int) int {
-	n := int(r.u8())
-	if n > limit {
-		r.ok = false
-	}
-	if !r.ok {
-		return 0
-	}
-	return n
 }
 
 // ParsePolicy reads the one canonical encoding and checks every rule that
@@ -170,47 +92,47 @@ func ParsePolicy(b []byte) (*Policy, error) {
 	if len(b) > protocol.MaxPolicy {
 		return nil, core.Errorf(core.Policy, op, "%d bytes, at most %d", len(b), protocol.MaxPolicy)
 	}
-	r := &unpacker{b: b, ok: true}
-	if v := r.u8(); r.ok && v != Version {
+	r := enc.NewUnpacker(b)
+	if v := r.U8(); !r.Bad() && v != Version {
 		return nil, core.Errorf(core.Policy, op, "version %d, want %d; update keposs if the policy is newer", v, Version)
 	}
-	p := &Policy{Suite: r.u32()}
-	r.raw(p.KeyID[:])
-	p.MKGen, p.Epoch = r.u64(), r.u64()
-	p.Root = Root(r.u8())
-	kdf := r.bytes(256)
+	p := &Policy{Suite: r.U32()}
+	r.Raw(p.KeyID[:])
+	p.MKGen, p.Epoch = r.U64(), r.U64()
+	p.Root = Root(r.U8())
+	kdf := r.Short(256)
 	p.Escrow = readEscrow(r)
-	for range r.count(MaxHolders) {
-		h := Holder{ID: string(r.bytes(policy.MaxLabel)), Kind: HolderKind(r.u8()), Rev: r.u32()}
-		r.raw(h.Salt[:])
-		r.raw(h.V[:])
-		r.raw(h.P[:])
+	for range r.Count(MaxHolders) {
+		h := Holder{ID: string(r.Short(policy.MaxLabel)), Kind: HolderKind(r.U8()), Rev: r.U32()}
+		r.Raw(h.Salt[:])
+		r.Raw(h.V[:])
+		r.Raw(h.P[:])
 		p.Anchor = append(p.Anchor, h)
 	}
-	r.raw(p.Pubs[:])
-	tree := r.bytes(policy.MaxText)
+	r.Raw(p.Pubs[:])
+	tree := r.Short(policy.MaxText)
 	var labels []string
-	for range r.count(policy.MaxFactors) {
-		f := Factor{ID: string(r.bytes(policy.MaxLabel)), Kind: core.FactorKind(r.u8()), Source: string(r.bytes(policy.MaxLabel)),
-			Format: r.u32(), Rev: r.u32(), PerTry: core.Millibits(r.u32()), Offline: core.Millibits(r.u32())}
-		r.raw(f.Salt[:])
-		f.Helper, f.Box = r.bytes(MaxHelper), r.bytes(boxSize)
+	for range r.Count(policy.MaxFactors) {
+		f := Factor{ID: string(r.Short(policy.MaxLabel)), Kind: core.FactorKind(r.U8()), Source: string(r.Short(policy.MaxLabel)),
+			Format: r.U32(), Rev: r.U32(), PerTry: core.Millibits(r.U32()), Offline: core.Millibits(r.U32())}
+		r.Raw(f.Salt[:])
+		f.Helper, f.Box = r.Short(MaxHelper), r.Short(boxSize)
 		p.Factors = append(p.Factors, f)
 		labels = append(labels, f.ID)
 	}
-	for range r.count(policy.MaxSets) {
-		s := Set{Members: r.u16()}
-		r.raw(s.Salt[:])
+	for range r.Count(policy.MaxSets) {
+		s := Set{Members: r.U16()}
+		r.Raw(s.Salt[:])
 		if p.Root == RootWrapped {
-			r.raw(s.W[:])
+			r.Raw(s.W[:])
 		}
 		p.Sets = append(p.Sets, s)
 	}
-	r.raw(p.PPol[:])
-	r.raw(p.PConf[:])
-	r.raw(p.MAC[:])
-	r.raw(p.Sig[:])
-	if !r.ok || len(r.b) != 0 {
+	r.Raw(p.PPol[:])
+	r.Raw(p.PConf[:])
+	r.Raw(p.MAC[:])
+	r.Raw(p.Sig[:])
+	if !r.Done() {
 		return nil, core.Errorf(core.Policy, op, "malformed: truncated, oversize or trailing bytes")
 	}
 	var err error
@@ -231,16 +153,16 @@ func ParsePolicy(b []byte) (*Policy, error) {
 	return p, nil
 }
 
-func readEscrow(r *unpacker) Escrow {
-	e := Escrow{Mode: protocol.Mode(r.u8()), OPRF: r.u32(), T: r.u8(), N: r.u8()}
-	for range r.count(255) {
+func readEscrow(r *enc.Unpacker) Escrow {
+	e := Escrow{Mode: protocol.Mode(r.U8()), OPRF: r.U32(), T: r.U8(), N: r.U8()}
+	for range r.Count(255) {
 		var realm Realm
-		r.raw(realm.ID[:])
-		realm.Index = r.u8()
-		if k := r.bytes(protocol.PointSize); len(k) == protocol.PointSize {
+		r.Raw(realm.ID[:])
+		realm.Index = r.U8()
+		if k := r.Short(protocol.PointSize); len(k) == protocol.PointSize {
 			realm.K = (*protocol.Point)(k)
 		} else if len(k) != 0 {
-			r.ok = false
+			r.Fail()
 		}
 		e.Realms = append(e.Realms, realm)
 	}

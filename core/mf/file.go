@@ -2,7 +2,6 @@ package mf
 
 import (
 	"crypto/subtle"
-	"encoding/binary"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/enc"
@@ -50,15 +49,15 @@ func SealFile(kind FileKind, slot string, deviceSecret *secret.Buffer, body []by
 	case len(body) > MaxFileBody:
 		return nil, core.Errorf(core.TooLarge, op, "body of %d bytes, at most %d", len(body), MaxFileBody)
 	}
-	w := &packer{}
-	w.raw([]byte(fileMagic))
-	w.u8(uint8(kind))
-	w.str(slot)
-	w.u32(uint32(len(body)))
-	w.raw(body)
+	w := &enc.Packer{}
+	w.Raw([]byte(fileMagic))
+	w.U8(uint8(kind))
+	w.Short(enc.Str(slot))
+	w.U32(uint32(len(body)))
+	w.Raw(body)
 	tag := fileTag(label, slot, deviceSecret, body)
-	w.raw(tag[:])
-	return w.b, nil
+	w.Raw(tag[:])
+	return w.B, nil
 }
 
 func fileTag(label, slot string, deviceSecret *secret.Buffer, body []byte) [32]byte {
@@ -76,19 +75,19 @@ func splitFile(kind FileKind, b []byte) (slot string, body, tag []byte, err erro
 	if len(b) > MaxFileBody+256 {
 		return bad()
 	}
-	r := &unpacker{b: b, ok: true}
-	magic, k := r.take(len(fileMagic)), r.u8()
+	r := enc.NewUnpacker(b)
+	magic, k := r.Take(len(fileMagic)), r.U8()
 	if string(magic) != fileMagic || FileKind(k) != kind || fileLabels[kind] == "" {
 		return bad()
 	}
-	slot = string(r.bytes(policy.MaxLabel))
-	n := r.take(4)
-	if n == nil || !policy.ValidLabel(slot) || binary.BigEndian.Uint32(n) > MaxFileBody {
+	slot = string(r.Short(policy.MaxLabel))
+	n := r.U32()
+	if r.Bad() || !policy.ValidLabel(slot) || n > MaxFileBody {
 		return bad()
 	}
-	body = r.take(int(binary.BigEndian.Uint32(n)))
-	tag = r.take(32)
-	if !r.ok || len(r.b) != 0 {
+	body = r.Take(int(n))
+	tag = r.Take(32)
+	if !r.Done() {
 		return bad()
 	}
 	return slot, body, tag, nil

@@ -165,15 +165,15 @@ func parseSheet(prefix string, text []byte, code int) (*Sheet, error) {
 	if subtle.ConstantTimeCompare(want[:], body[n-sheetSum:n]) != 1 {
 		return bad("the checksum does not match: a character is wrong")
 	}
-	r := &unpacker{b: body[code : n-sheetSum], ok: true}
+	r := enc.NewUnpacker(body[code : n-sheetSum])
 	s := &Sheet{}
-	r.raw(s.User[:])
-	r.raw(s.Realm[:])
-	r.raw(s.Server[:])
-	r.raw(s.KeyID[:])
-	r.raw(s.Bind[:])
-	s.Endpoint = string(r.take(int(r.u8())))
-	if _, err := sm.ParsePoint(s.Server[:]); err != nil || !r.ok || len(r.b) != 0 || s.Endpoint == "" {
+	r.Raw(s.User[:])
+	r.Raw(s.Realm[:])
+	r.Raw(s.Server[:])
+	r.Raw(s.KeyID[:])
+	r.Raw(s.Bind[:])
+	s.Endpoint = string(r.Take(int(r.U8())))
+	if _, err := sm.ParsePoint(s.Server[:]); err != nil || !r.Done() || s.Endpoint == "" {
 		return bad("its fields do not fit together")
 	}
 	if code > 0 {

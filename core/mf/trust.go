@@ -2,6 +2,7 @@ package mf
 
 import (
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/policy"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/secret"
@@ -40,27 +41,26 @@ func (t *TrustRecord) Encode(slot string, deviceSecret *secret.Buffer) ([]byte, 
 	if why := t.invalid(); why != "" {
 		return nil, core.Errorf(core.Usage, op, "%s", why)
 	}
-	w := &packer{}
-	w.u8(trustVersion)
-	w.raw(t.User[:])
-	w.raw(t.Realm[:])
-	w.raw(t.Server[:])
-	w.str(t.Floor.String())
+	w := &enc.Packer{}
+	w.U8(trustVersion)
+	w.Raw(t.User[:])
+	w.Raw(t.Realm[:])
+	w.Raw(t.Server[:])
+	w.Short(enc.Str(t.Floor.String()))
 	for _, s := range []*Slot{t.Current, t.Pending} {
+		w.Flag(s != nil)
 		if s == nil {
-			w.u8(0)
 			continue
 		}
-		w.u8(1)
-		w.raw(s.Policy[:])
-		w.u64(s.Epoch)
-		w.u64(s.MKGen)
-		w.raw(s.PPol[:])
-		w.raw(s.Pubs.Sign[:])
-		w.raw(s.Pubs.Enc[:])
-		w.str(s.Secret)
+		w.Raw(s.Policy[:])
+		w.U64(s.Epoch)
+		w.U64(s.MKGen)
+		w.Raw(s.PPol[:])
+		w.Raw(s.Pubs.Sign[:])
+		w.Raw(s.Pubs.Enc[:])
+		w.Short(enc.Str(s.Secret))
 	}
-	return SealFile(FileTrust, slot, deviceSecret, w.b)
+	return SealFile(FileTrust, slot, deviceSecret, w.B)
 }
 
 // TrustSlot returns the key-store slot whose secret opens the record.
@@ -78,34 +78,30 @@ func OpenTrustRecord(b []byte, deviceSecret *secret.Buffer) (*TrustRecord, error
 
 func parseTrust(body []byte) (*TrustRecord, error) {
 	const op = "mf: open trust record"
-	r := &unpacker{b: body, ok: true}
-	if v := r.u8(); v != trustVersion {
+	r := enc.NewUnpacker(body)
+	if v := r.U8(); v != trustVersion {
 		return nil, core.Errorf(core.Integrity, op, "version %d, want %d", v, trustVersion)
 	}
 	t := &TrustRecord{}
-	r.raw(t.User[:])
-	r.raw(t.Realm[:])
-	r.raw(t.Server[:])
-	floor, err := core.ParseParams(string(r.bytes(256)))
+	r.Raw(t.User[:])
+	r.Raw(t.Realm[:])
+	r.Raw(t.Server[:])
+	floor, err := core.ParseParams(string(r.Short(256)))
 	t.Floor = floor
 	for _, dst := range []**Slot{&t.Current, &t.Pending} {
-		switch r.u8() {
-		case 0:
+		if !r.Flag() {
 			continue
-		case 1:
-		default:
-			r.ok = false
 		}
 		s := &Slot{}
-		r.raw(s.Policy[:])
-		s.Epoch, s.MKGen = r.u64(), r.u64()
-		r.raw(s.PPol[:])
-		r.raw(s.Pubs.Sign[:])
-		r.raw(s.Pubs.Enc[:])
-		s.Secret = string(r.bytes(policy.MaxLabel))
+		r.Raw(s.Policy[:])
+		s.Epoch, s.MKGen = r.U64(), r.U64()
+		r.Raw(s.PPol[:])
+		r.Raw(s.Pubs.Sign[:])
+		r.Raw(s.Pubs.Enc[:])
+		s.Secret = string(r.Short(policy.MaxLabel))
 		*dst = s
 	}
-	if !r.ok || len(r.b) != 0 || err != nil {
+	if !r.Done() || err != nil {
 		return nil, core.Errorf(core.Integrity, op, "malformed record")
 	}
 	if why := t.invalid(); why != "" {

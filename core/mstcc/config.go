@@ -41,6 +41,12 @@ type Config struct {
 	// needed when a crash came after SS-CC took it and before it became the
 	// first here. nil = no revoke.
 	DialNext func(ctx context.Context) (Escrow, error)
+	// Attest gives a platform's proof over nonce that this terminal is genuine,
+	// as Play Integrity or App Attest do, at most protocol.MaxAttestation bytes.
+	// SS-CC's policy for the app decides whether it is asked for. It is called
+	// during services, must not call the Module and may take as long as ctx
+	// allows. nil = none: such an app's calls end with Environment.
+	Attest func(ctx context.Context, nonce [32]byte) (platform string, token []byte, err error)
 	// OPRF blinds and finalises in hardened mode; nil = plain mode only.
 	OPRF OPRF
 

@@ -47,8 +47,27 @@ func (m *Module) redialNext(ctx context.Context) (Escrow, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.conn = c
-	return c, nil
+	key, err := m.nextDevice(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.conn = proving{c, m, key}
+	return m.conn, nil
+}
+
+// nextDevice is the public half of DeviceKeyName(2).
+func (m *Module) nextDevice(ctx context.Context) (pub sm.PublicKey, err error) {
+	d, err := m.cfg.Keys.Load(ctx, DeviceKeyName(2))
+	if err != nil {
+		return pub, err
+	}
+	defer d.Wipe()
+	k, err := sm.NewPrivateKey(d.Bytes())
+	if err != nil {
+		return pub, core.Errorf(core.Integrity, "mstcc: device key", "the key store holds something else: %w", err)
+	}
+	defer k.Wipe()
+	return k.Public(), nil
 }
 
 // hangUp ends the session; the next service dials again.

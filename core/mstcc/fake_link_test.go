@@ -124,6 +124,7 @@ func (l link) Rebind(_ context.Context, r protocol.RebindRequest) error {
 	l.s.bound, l.s.rebound = l.key, true
 	return pop(l.s.after, "rebind")
 }
+func (l link) Attest(context.Context, protocol.AttestRequest) error { return refused }
 func (l link) Standing(_ context.Context, r protocol.StandingRequest) (a protocol.StandingAnswer, err error) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()

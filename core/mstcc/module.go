@@ -127,13 +127,13 @@ func (m *Module) connect(ctx context.Context) (Escrow, error) {
 	}
 	c, err := m.cfg.Dial(ctx)
 	if errors.Is(err, core.Refused) && m.rotating() {
-		c, err = m.cfg.DialNext(ctx)
+		return m.redialNext(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	m.conn = c
-	return c, nil
+	m.conn = proving{c, m, m.cfg.Device}
+	return m.conn, nil
 }
 
 // State returns the state of the machine.

@@ -23,6 +23,8 @@ type Escrow interface {
 	Challenge(ctx context.Context, r protocol.ChallengeRequest) (protocol.ChallengeAnswer, error)
 	RecoverPolicy(ctx context.Context, r protocol.RecoverPolicyRequest) (protocol.PolicyAnswer, error)
 	Rebind(ctx context.Context, r protocol.RebindRequest) error
+	// Attest hands over a platform's proof made over a Challenge without a user.
+	Attest(ctx context.Context, r protocol.AttestRequest) error
 	// Standing says why this device was refused; the word of SS-CC itself.
 	Standing(ctx context.Context, r protocol.StandingRequest) (protocol.StandingAnswer, error)
 	Close() error

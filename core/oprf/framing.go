@@ -2,8 +2,10 @@ package oprf
 
 import (
 	"crypto/subtle"
+	"slices"
 
 	"github.com/keposs/keposs/core/internal/mont"
+	"github.com/keposs/keposs/core/sm"
 )
 
 // mode is VOPRF. It stands in every tag, also where no proof is asked for.
@@ -81,20 +83,33 @@ func (g *group) weights(pub *[33]byte, c, d [][33]byte) [][32]byte {
 	return out
 }
 
-// composite is Σ w_i·q_i for public weights.
-func (g *group) composite(w [][32]byte, q []point) (sum point, ok bool) {
-	for i := range q {
-		t, ok := g.mult(&w[i], &q[i])
-		if !ok {
+// sum adds points; false for none and when a partial sum is the identity.
+func (g *group) sum(ps []product) (sum point, ok bool) {
+	for i := range ps {
+		if !ps[i].ok {
 			return sum, false
 		}
 		if i == 0 {
-			sum = t
-		} else if sum, ok = g.add(&sum, &t); !ok {
+			sum = ps[i].out
+		} else if sum, ok = g.add(&sum, &ps[i].out); !ok {
 			return sum, false
 		}
 	}
-	return sum, len(q) > 0
+	return sum, len(ps) > 0
+}
+
+// composite is Σ w_i·q_i for public weights.
+func (g *group) composite(w [][32]byte, q []point) (sum point, ok bool) {
+	return g.sum(g.terms(make([]product, 0, len(q)), w, q))
+}
+
+// terms appends the products w_i·q_i and computes all of ps.
+func (g *group) terms(ps []product, w [][32]byte, q []point) []product {
+	for i := range q {
+		ps = append(ps, product{k: &w[i], q: &q[i]})
+	}
+	g.mults(ps)
+	return ps
 }
 
 // challenge is the c of GenerateProof and VerifyProof.
@@ -115,34 +130,53 @@ func compressAll(q []point) [][33]byte {
 	return out
 }
 
+// scaled appends v·w_i modulo n to the weights; they are secret when v is.
+func (g *group) scaled(out, w [][32]byte, v *[32]byte) [][32]byte {
+	var a, b mont.Elem
+	g.n.SetBytes(&a, v)
+	for i := range w {
+		g.n.SetBytes(&b, &w[i])
+		g.n.Mul(&b, &b, &a)
+		var k [32]byte
+		g.n.Bytes(&k, &b)
+		out = append(out, k)
+		clear(k[:])
+	}
+	a, b = mont.Elem{}, mont.Elem{}
+	return out
+}
+
 // prove makes the proof c ‖ s that d_i = k·c_i for all i and pub = k·G, with
-// the nonce r (RFC 9497 2.2.1, ComputeCompositesFast).
+// the nonce r (RFC 9497 2.2.1, ComputeCompositesFast). Its three sums over the
+// c_i, M, k·M and r·M, are taken with the weights times 1, k and r, so that
+// nothing waits for M and all products are computed together.
 func (g *group) prove(proof *[64]byte, k, r *[32]byte, pub *[33]byte, c, d []point) bool {
-	w := g.weights(pub, compressAll(c), compressAll(d))
-	m, ok := g.composite(w, c)
-	if !ok {
+	n := len(c)
+	w := make([][32]byte, 0, 3*n)
+	defer clear(w[:3*n])
+	ps := make([]product, 0, 3*n+1)
+	sm.Guard(func() {
+		w = append(w, g.weights(pub, compressAll(c), compressAll(d))...)
+		w = g.scaled(w, w[:n], k)
+		w = g.scaled(w, w[:n], r)
+	})
+	ps = g.terms(append(ps, product{k: r}), w, slices.Repeat(c, 3))
+	m, ok := g.sum(ps[1 : 1+n])
+	z, ok2 := g.sum(ps[1+n : 1+2*n])
+	t3, ok3 := g.sum(ps[1+2*n:])
+	if !ok || !ok2 || !ok3 || !ps[0].ok {
 		return false
 	}
-	z, ok := g.mult(k, &m)
-	if !ok {
-		return false
-	}
-	t2, ok := g.baseMult(r)
-	if !ok {
-		return false
-	}
-	t3, ok := g.mult(r, &m)
-	if !ok {
-		return false
-	}
-	var ch, s, ks mont.Elem
-	g.challenge(&ch, pub, &m, &z, &t2, &t3)
-	g.n.SetBytes(&ks, k)
-	g.n.Mul(&ks, &ks, &ch)
-	g.n.SetBytes(&s, r)
-	g.n.Sub(&s, &s, &ks)
-	g.n.Bytes((*[32]byte)(proof[:32]), &ch)
-	g.n.Bytes((*[32]byte)(proof[32:]), &s)
+	sm.Guard(func() {
+		var ch, s, ks mont.Elem
+		g.challenge(&ch, pub, &m, &z, &ps[0].out, &t3)
+		g.n.SetBytes(&ks, k)
+		g.n.Mul(&ks, &ks, &ch)
+		g.n.SetBytes(&s, r)
+		g.n.Sub(&s, &s, &ks)
+		g.n.Bytes((*[32]byte)(proof[:32]), &ch)
+		g.n.Bytes((*[32]byte)(proof[32:]), &s)
+	})
 	return true
 }
 
@@ -162,8 +196,11 @@ func (g *group) verify(pub point, c, d []point, proof *[64]byte) bool {
 	if !ok {
 		return false
 	}
-	t2, ok2 := g.twice((*[32]byte)(proof[32:]), &g.gen, (*[32]byte)(proof[:32]), &pub)
-	t3, ok3 := g.twice((*[32]byte)(proof[32:]), &m, (*[32]byte)(proof[:32]), &z)
+	c32, s32 := (*[32]byte)(proof[:32]), (*[32]byte)(proof[32:])
+	ps := []product{{k: s32}, {k: c32, q: &pub}, {k: s32, q: &m}, {k: c32, q: &z}}
+	g.mults(ps) // a zero scalar, which an honest proof has with probability 2^-255, is refused
+	t2, ok2 := g.sum(ps[:2])
+	t3, ok3 := g.sum(ps[2:])
 	if !ok2 || !ok3 {
 		return false
 	}
@@ -172,18 +209,4 @@ func (g *group) verify(pub point, c, d []point, proof *[64]byte) bool {
 	var out [32]byte
 	g.n.Bytes(&out, &want)
 	return subtle.ConstantTimeCompare(out[:], proof[:32]) == 1
-}
-
-// twice is s·a + t·b. A zero scalar, which an honest proof has with
-// probability 2^-255, is refused.
-func (g *group) twice(s *[32]byte, a *point, t *[32]byte, b *point) (point, bool) {
-	x, ok := g.mult(s, a)
-	if !ok {
-		return x, false
-	}
-	y, ok := g.mult(t, b)
-	if !ok {
-		return y, false
-	}
-	return g.add(&x, &y)
 }

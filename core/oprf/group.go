@@ -20,12 +20,27 @@ type group struct {
 	c2    mont.Elem // √−z
 	gen   point
 
-	// mult and baseMult are fast and constant-time in k; false for the
+	// mults and baseMult are fast and constant-time in k; false for the
 	// identity. check tells whether a point is on the curve.
-	mult     func(k *[32]byte, q *point) (point, bool)
+	mults    func(ps []product)
 	baseMult func(k *[32]byte) (point, bool)
 	add      func(a, b *point) (point, bool)
 	check    func(compressed []byte) (point, bool)
+}
+
+// A product is k·q, q nil for the generator; ok is false for the identity.
+type product struct {
+	k   *[32]byte
+	q   *point
+	out point
+	ok  bool
+}
+
+// mult is one product.
+func (g *group) mult(k *[32]byte, q *point) (point, bool) {
+	ps := [1]product{{k: k, q: q}}
+	g.mults(ps[:])
+	return ps[0].out, ps[0].ok
 }
 
 func newGroup(suite string, p, n, b [32]byte, minusZ byte) *group {

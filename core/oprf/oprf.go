@@ -11,7 +11,7 @@
 // Every element that comes from outside is checked before any use: canonical,
 // on the curve, not the identity. The client's arithmetic on inputs, blinds and
 // unblinded points is this package's own, in constant time over fixed arrays
-// that are wiped. The server multiplies with gmsm's curve through core/sm.
+// that are wiped. The server multiplies through core/sm.
 package oprf
 
 import (
@@ -54,12 +54,25 @@ func newSM2() *group {
 		k, err := sm.ParsePoint(u[:])
 		return k, err == nil
 	}
-	g.mult = func(k *[32]byte, q *point) (point, bool) {
-		p, ok := to(q)
-		if !ok {
-			return point{}, false
+	g.mults = func(ps []product) {
+		all := make([]sm.Product, len(ps))
+		pts := make([]sm.PublicKey, len(ps))
+		ask := make([]*sm.Product, 0, len(ps))
+		for i := range ps {
+			all[i].K = ps[i].k
+			if ps[i].q != nil {
+				var ok bool
+				if pts[i], ok = to(ps[i].q); !ok {
+					continue
+				}
+				all[i].P = &pts[i]
+			}
+			ask = append(ask, &all[i])
 		}
-		return from(p.Mult(k))
+		sm.Products(ask...)
+		for i := range ps {
+			ps[i].out, ps[i].ok = from(all[i].Q, all[i].OK)
+		}
 	}
 	g.baseMult = func(k *[32]byte) (point, bool) { return from(sm.BaseMult(k)) }
 	g.add = func(a, b *point) (point, bool) {
@@ -292,9 +305,7 @@ func (k *Key) EvaluateWithProof(rand io.Reader, b Element) (out [ElementSize]byt
 	if err := sm2.scalar(op, &r, rand); err != nil {
 		return out, proof, err
 	}
-	ok := false
-	sm.Guard(func() { ok = sm2.prove(&proof, &s.k, &r, &s.pub, []point{b.q}, []point{e}) })
-	if !ok {
+	if !sm2.prove(&proof, &s.k, &r, &s.pub, []point{b.q}, []point{e}) {
 		return out, proof, core.Errorf(core.Internal, op, "a point of the proof is the identity")
 	}
 	return e.compress(), proof, nil

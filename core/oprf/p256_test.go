@@ -37,9 +37,16 @@ var p256 = func() *group {
 	to := func(q *point) (x, y *big.Int) {
 		return new(big.Int).SetBytes(q[:32]), new(big.Int).SetBytes(q[32:])
 	}
-	g.mult = func(k *[32]byte, q *point) (point, bool) {
-		x, y := to(q)
-		return from(c.ScalarMult(x, y, k[:]))
+	g.mults = func(ps []product) {
+		for i := range ps {
+			p := &ps[i]
+			if p.q == nil {
+				p.out, p.ok = from(c.ScalarBaseMult(p.k[:]))
+				continue
+			}
+			x, y := to(p.q)
+			p.out, p.ok = from(c.ScalarMult(x, y, p.k[:]))
+		}
 	}
 	g.baseMult = func(k *[32]byte) (point, bool) { return from(c.ScalarBaseMult(k[:])) }
 	g.add = func(a, b *point) (point, bool) {

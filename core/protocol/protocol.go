@@ -308,11 +308,27 @@ type RebindRequest struct {
 	Sig       Sig    // under d_rec over RebindMessage
 }
 
-// ChallengeRequest asks for a fresh rebind challenge, bound to device and user.
+// ChallengeRequest asks for a fresh challenge, bound to device and user: for a
+// rebind, or with no user for an attestation.
 type ChallengeRequest struct{ User ID }
 
 // ChallengeAnswer is good for one minute.
 type ChallengeAnswer struct{ Challenge Hash }
+
+// Bounds of an attestation.
+const (
+	MaxPlatform    = 32       // bytes of a platform's name
+	MaxSubject     = 255      // bytes of the name a platform gives the app
+	MaxAttestation = 16 << 10 // bytes of a proof
+)
+
+// AttestRequest hands over a platform's proof that the terminal is genuine, made
+// over SM3 of AttestInput (P-14).
+type AttestRequest struct {
+	Platform  string
+	Token     []byte
+	Challenge Hash
+}
 
 // RecoverPolicyRequest reads the policy with a recovery holder's signature;
 // the device is enrolled but not yet bound.

@@ -89,3 +89,9 @@ func EnrolMessage(app, device ID, key Point, challenge Hash) []byte {
 func EnrolledMessage(app, device ID, key Point, challenge Hash, realm ID) []byte {
 	return enc.Join(enc.Str("enrolled"), app[:], device[:], key[:], challenge[:], realm[:])
 }
+
+// AttestInput is what an attestation's nonce is SM3 of: a proof is good for one
+// challenge, device and device key.
+func AttestInput(realm, app, device ID, key Point, challenge Hash) []byte {
+	return enc.Join(enc.Str("attest"), realm[:], app[:], device[:], key[:], challenge[:])
+}

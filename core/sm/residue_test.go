@@ -108,6 +108,11 @@ func residueWork(mode string, in masked) error {
 		case "generate":
 			k.Wipe()
 			k, err = GenerateKey(maskedReader{in.d})
+		case "products":
+			_, _ = maskedReader{in.d}.Read(plain[:])
+			p := k.Public()
+			Products(&Product{K: &plain, P: &p}, &Product{K: &plain})
+			clear(plain[:])
 		case "exchange":
 			err = residueExchange(k, in, id)
 		}
@@ -193,12 +198,12 @@ func residuePatterns(t *testing.T, d, z []byte, msg, id []byte) []memscan.Patter
 	return out
 }
 
-// A process that signed, decrypted, made a key or agreed on one holds no copy
+// A process that signed, decrypted, multiplied, made a key or agreed on one holds no copy
 // of d, (1+d)^-1 or the nonce in any form; the two controls show that the scan
 // sees what is there.
 // req: TK-01, K-7.2-07, K-7.1-07, G-7.9-11, X-11
 func TestNoCopyIsLeft(t *testing.T) {
-	for _, mode := range []string{"sign", "decrypt", "generate", "exchange", "keep", "gmsm"} {
+	for _, mode := range []string{"sign", "decrypt", "generate", "products", "exchange", "keep", "gmsm"} {
 		t.Run(mode, func(t *testing.T) {
 			k, err := GenerateKey(nil)
 			if err != nil {

@@ -19,6 +19,7 @@ type AppRequest struct {
 	Name    string // 1 to 64 bytes of printable text
 	Limit   uint8  // tries, 1 to 10; 0 = Limits.Tries
 	Destroy bool   // exhausted = the sealed keys are destroyed; else locked
+	Attest  string // PLATFORM=SUBJECT every terminal must prove (P-14); "" = none
 }
 
 // AppInfo describes an app to the administrator.
@@ -29,6 +30,7 @@ type AppInfo struct {
 	Limit   uint8       `json:"limit"`
 	Destroy bool        `json:"destroy"`
 	Created int64       `json:"created"` // Unix seconds
+	Attest  string      `json:"attest,omitempty"`
 }
 
 // CreateApp makes a mobile-app identifier.
@@ -44,6 +46,9 @@ func (s *Server) CreateApp(ctx context.Context, tok Token, r AppRequest) (id pro
 	if r.Name == "" || len(r.Name) > maxName || !printable(r.Name) {
 		return id, core.Errorf(core.Invalid, op, "a name is 1 to %d bytes of printable text", maxName)
 	}
+	if err := s.checkAttest(r.Attest); err != nil {
+		return id, err
+	}
 	err = s.asOfficer(ctx, tok, func(k *keyring) error {
 		if id, err = s.newID(); err != nil {
 			return err
@@ -53,7 +58,7 @@ func (s *Server) CreateApp(ctx context.Context, tok Token, r AppRequest) (id pro
 		if err := s.listApp(ctx, k, id); err != nil {
 			return err
 		}
-		a := &app{id: id, name: r.Name, limit: r.Limit, destroy: r.Destroy, created: s.now().Unix()}
+		a := &app{id: id, name: r.Name, limit: r.Limit, destroy: r.Destroy, created: s.now().Unix(), attest: r.Attest}
 		if err := s.putDoc(ctx, k, kindApp, &doc{key: k.appKey(id), plain: a.marshal()}); err != nil {
 			return err
 		}
@@ -79,7 +84,7 @@ func (s *Server) Apps(ctx context.Context, tok Token) (out []AppInfo, err error)
 	err = s.asOfficer(ctx, tok, func(k *keyring) error {
 		as, err := s.apps(ctx, k)
 		for _, a := range as {
-			out = append(out, AppInfo{a.id, a.name, a.revoked, a.limit, a.destroy, a.created})
+			out = append(out, AppInfo{a.id, a.name, a.revoked, a.limit, a.destroy, a.created, a.attest})
 		}
 		return err
 	})
@@ -205,7 +210,7 @@ func (s *Server) apps(ctx context.Context, k *keyring) (out []*app, err error) {
 			return nil, err
 		}
 		for _, r := range recs {
-			ad, err := s.openDoc(k, kindApp, r)
+			ad, err := s.openDoc(nil, k, kindApp, r)
 			if err != nil {
 				return nil, err
 			}

@@ -24,7 +24,7 @@ func (s *Server) Devices(ctx context.Context, tok Token, app protocol.ID) (out [
 			if kindOf(r) != kindDevice {
 				return true, nil
 			}
-			dd, err := s.openDoc(k, kindDevice, r)
+			dd, err := s.openDoc(nil, k, kindDevice, r)
 			if err != nil {
 				return false, err
 			}

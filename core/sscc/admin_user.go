@@ -50,7 +50,7 @@ func (s *Server) Users(ctx context.Context, tok Token, after []byte, most int) (
 			if kindOf(r) != kindUserHot {
 				return true, nil
 			}
-			u, err := s.openUser(k, r)
+			u, err := s.openUser(nil, k, r)
 			if err != nil {
 				return false, err
 			}

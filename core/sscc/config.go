@@ -29,6 +29,10 @@ type Config struct {
 	Heads     HeadStore        // log heads kept outside the backend; nil = none
 	SelfTests []SelfTestCase   // after the known answers of core/sm
 
+	// Attestors judge proofs that a terminal is genuine, by platform; nil = no app
+	// may ask for one.
+	Attestors map[string]Attestor
+
 	// FailClosed makes every answer wait until its audit event is durable, and
 	// refuses it when that fails.
 	FailClosed bool
@@ -80,6 +84,7 @@ type Limits struct {
 	DestroyWait    time.Duration // destroy waits this long after the last answered try
 	MinPassword    int           // bytes of an administrator's password
 	RotateGrace    time.Duration // old keys live on so long at the end of a rotation with replicas
+	AttestTTL      time.Duration // how long a terminal's attestation counts
 }
 
 // DefaultLimits is what zero fields become.
@@ -88,7 +93,7 @@ func DefaultLimits() Limits {
 		Tries: 5, TriesPerMinute: 30, AppRate: 2000, DeviceRate: 100, PolicyRate: 20, Burst: 2,
 		PrepareTTL: 24 * time.Hour, TicketTTL: 7 * 24 * time.Hour, OfficerTTL: time.Hour,
 		LoginTries: 5, LoginWait: time.Minute, LoginDelay: 500 * time.Millisecond,
-		DestroyWait: time.Minute, MinPassword: 10, RotateGrace: 30 * time.Second,
+		DestroyWait: time.Minute, MinPassword: 10, RotateGrace: 30 * time.Second, AttestTTL: 24 * time.Hour,
 	}
 }
 
@@ -110,7 +115,7 @@ func (l Limits) withDefaults() Limits {
 		OfficerTTL: pick(l.OfficerTTL, d.OfficerTTL), LoginTries: pick(l.LoginTries, d.LoginTries),
 		LoginWait: pick(l.LoginWait, d.LoginWait), LoginDelay: pick(l.LoginDelay, d.LoginDelay),
 		DestroyWait: pick(l.DestroyWait, d.DestroyWait), MinPassword: pick(l.MinPassword, d.MinPassword),
-		RotateGrace: pick(l.RotateGrace, d.RotateGrace),
+		RotateGrace: pick(l.RotateGrace, d.RotateGrace), AttestTTL: pick(l.AttestTTL, d.AttestTTL),
 	}
 }
 

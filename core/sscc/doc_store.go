@@ -20,17 +20,17 @@ func (s *Server) getDoc(ctx context.Context, k *keyring, of kind, key core.Key) 
 	if err != nil {
 		return nil, err
 	}
-	return s.openDoc(k, of, recs[0])
+	return s.openDoc(nil, k, of, recs[0])
 }
 
-func (s *Server) openDoc(k *keyring, of kind, r core.Record) (*doc, error) {
+func (s *Server) openDoc(e *effort, k *keyring, of kind, r core.Record) (*doc, error) {
 	d := &doc{key: r.Key, version: r.Version}
 	if r.Version == 0 {
 		return d, nil
 	}
 	var err error
 	if of == kindApp || of == kindDevice {
-		d.plain, err = k.openHot(of, r)
+		d.plain, err = k.openHot(e, of, r)
 	} else {
 		d.plain, err = k.open(of, r.Key, uint64(r.Version), r.Hot)
 	}

@@ -116,11 +116,11 @@ func (s *Server) claim(ctx context.Context, k *keyring, r protocol.EnrolRequest)
 		if err != nil {
 			return nil, err
 		}
-		td, err := s.openDoc(k, kindTicket, recs[0])
+		td, err := s.openDoc(nil, k, kindTicket, recs[0])
 		if err != nil {
 			return nil, err
 		}
-		a, d, err := s.openPeer(k, recs[1], recs[2])
+		a, d, err := s.openPeer(nil, k, recs[1], recs[2])
 		if err != nil {
 			return nil, err
 		}

@@ -50,13 +50,14 @@ const (
 	evFault                  // a hard fault wiped the keys
 	evDecommission           // SS-CC was decommissioned
 	evPrepare                // a record was staged
+	evAttest                 // a device's attestation was accepted
 	evEnd
 )
 
 var eventNames = [evEnd]string{"unknown", "try", "confirm", "locked", "destroyed", "refused", "policy-read", "login", "login-bad",
 	"logout", "seal", "unsealed", "self-test", "init", "replace", "unbind", "deregister", "rebind", "recover-read", "unlock", "lock",
 	"remove", "app-create", "app-revoke", "ticket", "enrol", "enrol-bad", "device-revoke", "rotate", "slot", "rollback", "lost",
-	"fault", "decommission", "prepare"}
+	"fault", "decommission", "prepare", "attest"}
 
 func (k eventKind) String() string {
 	if k < evEnd {
@@ -76,8 +77,10 @@ func (d digest) hex() string {
 	return hex.EncodeToString(d[:])
 }
 
-func digestOf(k *keyring, id []byte) (d digest) {
-	h := k.names.of('a', &k.auditKey, id)
+func digestOf(k *keyring, id []byte) digest { return digestFor(nil, k, id) }
+
+func digestFor(e *effort, k *keyring, id []byte) (d digest) {
+	h := k.names.of(e, 'a', &k.auditKey, id)
 	copy(d[:], h[:])
 	return d
 }

@@ -47,9 +47,13 @@ func (f *frames) put(key core.Key, version core.Version, sealed, plain []byte) {
 }
 
 // openHot is open of r.Hot for those kinds; what it returns is to be read only.
-func (k *keyring) openHot(of kind, r core.Record) ([]byte, error) {
+// e, when there is one, counts what is opened.
+func (k *keyring) openHot(e *effort, of kind, r core.Record) ([]byte, error) {
 	if plain, ok := k.frames.get(of, r); ok {
 		return plain, nil
+	}
+	if e != nil {
+		e.opens++
 	}
 	plain, err := k.open(of, r.Key, uint64(r.Version), r.Hot)
 	if err == nil {

@@ -18,8 +18,9 @@ type names struct {
 // maxNames bounds it; a full one is begun anew, which costs time only.
 const maxNames = 1 << 15
 
-// of is HMAC-SM3(key, name); what tells the keys apart.
-func (n *names) of(what byte, key *[32]byte, name []byte) [32]byte {
+// of is HMAC-SM3(key, name); what tells the keys apart. e, when there is one,
+// counts what is computed.
+func (n *names) of(e *effort, what byte, key *[32]byte, name []byte) [32]byte {
 	var room [160]byte
 	at := append(append(room[:0], what), name...)
 	n.mu.RLock()
@@ -29,6 +30,9 @@ func (n *names) of(what byte, key *[32]byte, name []byte) [32]byte {
 		return h
 	}
 	h = sm.HMAC(key[:], name)
+	if e != nil {
+		e.names++
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.m == nil || len(n.m) >= maxNames {

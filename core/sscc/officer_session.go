@@ -53,7 +53,7 @@ func (s *Server) learnState(k *keyring, r core.Record) error {
 	if uint64(r.Version) <= s.stateSeen.Load() {
 		return nil
 	}
-	d, err := s.openDoc(k, kindState, r)
+	d, err := s.openDoc(nil, k, kindState, r)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,19 @@ import (
 )
 
 // Challenge gives the enrolled device a challenge for RecoverPolicy and Rebind,
-// good for this minute and the next. An unknown user gets one too.
+// good for this minute and the next. An unknown user gets one too. Without a
+// user it is for Attest, and a device that owes an attestation gets it.
 func (s *Server) Challenge(ctx context.Context, peer protocol.Peer, r protocol.ChallengeRequest) (ans protocol.ChallengeAnswer, err error) {
+	if r.User.IsZero() {
+		err = s.serveIf(ctx, "challenge", peer, r.User, true, func(c *call, _ *user) error {
+			if c.app.revoked {
+				return refused
+			}
+			ans.Challenge = c.k.challenge(s.now().Unix()/60, c.attestAbout()...)
+			return nil
+		})
+		return ans, err
+	}
 	err = s.serve(ctx, "challenge", peer, r.User, true, func(c *call, _ *user) error {
 		ans.Challenge = c.k.challenge(s.now().Unix()/60, c.rebindAbout(r.User)...)
 		return nil

@@ -95,6 +95,24 @@ func codecs() []codec {
 			}
 			return v.marshal(), nil
 		}},
+		{"app-attest", func() []byte {
+			return (&app{id: id(1), name: "bank", limit: 5, created: 1_800_000_000, attest: "play=com.example.bank"}).marshal()
+		}, func(b []byte) ([]byte, error) {
+			v, err := parseApp(b)
+			if err != nil {
+				return nil, err
+			}
+			return v.marshal(), nil
+		}},
+		{"device-attest", func() []byte {
+			return (&device{app: id(1), id: id(2), key: point, created: 1_800_000_000, proved: 1_800_000_001}).marshal()
+		}, func(b []byte) ([]byte, error) {
+			v, err := parseDevice(b)
+			if err != nil {
+				return nil, err
+			}
+			return v.marshal(), nil
+		}},
 		{"device", func() []byte {
 			return (&device{app: id(1), id: id(2), key: point, revoked: true, created: 1_800_000_000}).marshal()
 		}, func(b []byte) ([]byte, error) {
@@ -275,9 +293,9 @@ func TestGoldenRecords(t *testing.T) {
 			t.Errorf("%s with a byte too many: %v", c.name, err)
 		}
 		bad := bytes.Clone(b)
-		if bad[0] = 2; c.name != "staged" {
+		if bad[0] = 3 - bad[0]; c.name != "staged" {
 			if _, err := c.again(bad); core.CodeOf(err) != core.Corrupt {
-				t.Errorf("%s of version 2: %v", c.name, err)
+				t.Errorf("%s of version %d: %v", c.name, bad[0], err)
 			}
 		}
 	}

@@ -13,15 +13,24 @@ import (
 // meets everybody at once; it is stored when the storage takes it.
 // req: G-7.6-03
 func (s *Server) noteRefused(ctx context.Context, c *call, err error) error {
-	e := event{kind: evRefused, code: core.CodeOf(err), op: c.op, subject: s.audit.digest(c.k, c.key), device: s.audit.digest(c.k, c.peer.Device[:])}
-	switch e.code {
-	case core.Refused, core.Locked:
+	code := core.CodeOf(err)
+	switch code {
+	case core.Refused, core.Locked, core.Environment, core.Corrupt, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced, core.Internal:
+	default:
+		return err
+	}
+	e := event{kind: evRefused, code: code, op: c.op, subject: digestFor(&c.cost, c.k, c.key), device: digestFor(&c.cost, c.k, c.peer.Device[:])}
+	if code == core.Refused {
+		c.k.level(&c.cost, callNames, callOpens)
+	}
+	switch code {
+	case core.Refused, core.Locked, core.Environment:
 		if failed := s.audit.record(ctx, e); failed != nil {
 			return failed
 		}
-	case core.Corrupt, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced, core.Internal:
-		s.audit.stranger(e)
+		return err
 	}
+	s.audit.stranger(e)
 	return err
 }
 

@@ -24,7 +24,7 @@ func TestFramesVerifyWhatChanged(t *testing.T) {
 	}
 	rec := core.Record{Key: key, Version: 3, Hot: sealed}
 	for range 2 {
-		if p, err := k.openHot(kindApp, rec); err != nil || string(p) != "plain" {
+		if p, err := k.openHot(nil, kindApp, rec); err != nil || string(p) != "plain" {
 			t.Fatalf("%q, %v", p, err)
 		}
 	}
@@ -36,17 +36,17 @@ func TestFramesVerifyWhatChanged(t *testing.T) {
 		"version": {Key: key, Version: 4, Hot: sealed},
 		"key":     {Key: other, Version: 3, Hot: sealed},
 	} {
-		if _, err := k.openHot(kindApp, r); core.CodeOf(err) != core.Corrupt {
+		if _, err := k.openHot(nil, kindApp, r); core.CodeOf(err) != core.Corrupt {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := k.openHot(kindDevice, rec); core.CodeOf(err) != core.Corrupt {
+	if _, err := k.openHot(nil, kindDevice, rec); core.CodeOf(err) != core.Corrupt {
 		t.Errorf("kind: %v", err)
 	}
 	for i := range sealed {
 		bad := append([]byte(nil), sealed...)
 		bad[i] ^= 1
-		if _, err := k.openHot(kindApp, core.Record{Key: key, Version: 3, Hot: bad}); err == nil {
+		if _, err := k.openHot(nil, kindApp, core.Record{Key: key, Version: 3, Hot: bad}); err == nil {
 			t.Fatalf("byte %d: opened", i)
 		}
 	}
@@ -98,12 +98,12 @@ func TestNames(t *testing.T) {
 	var n names
 	a, b := [32]byte{1}, [32]byte{2}
 	for range 2 {
-		if n.of('i', &a, []byte("x")) != sm.HMAC(a[:], []byte("x")) || n.of('a', &b, []byte("x")) != sm.HMAC(b[:], []byte("x")) {
+		if n.of(nil, 'i', &a, []byte("x")) != sm.HMAC(a[:], []byte("x")) || n.of(nil, 'a', &b, []byte("x")) != sm.HMAC(b[:], []byte("x")) {
 			t.Error("a name is not the HMAC")
 		}
 	}
 	for i := range maxNames + 2 {
-		n.of('i', &a, []byte{byte(i), byte(i >> 8), byte(i >> 16)})
+		n.of(nil, 'i', &a, []byte{byte(i), byte(i >> 8), byte(i >> 16)})
 	}
 	if len(n.m) > maxNames {
 		t.Errorf("%d names", len(n.m))

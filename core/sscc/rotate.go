@@ -180,7 +180,7 @@ func (k *keyring) stale(r core.Record) bool {
 func (s *Server) rewrap(ctx context.Context, k *keyring, r core.Record) error {
 	of := kindOf(r)
 	if of == kindUserHot {
-		u, err := s.openUser(k, r)
+		u, err := s.openUser(nil, k, r)
 		if err != nil {
 			return err
 		}

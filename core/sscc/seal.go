@@ -101,6 +101,7 @@ type keyring struct {
 	names    names
 	frames   frames
 	sessions sessions
+	decoy    decoy
 }
 
 const maxGens = 8
@@ -234,7 +235,11 @@ func (k *keyring) clone() (*keyring, error) {
 // backend sees no identifier. The tenant of a user is the 16-byte app id; of
 // everything else a word.
 func (k *keyring) index(tenant []byte, name ...[]byte) core.Key {
-	h := k.names.of('i', &k.indexKey, enc.Join(append([][]byte{tenant}, name...)...))
+	return k.indexed(nil, tenant, name...)
+}
+
+func (k *keyring) indexed(e *effort, tenant []byte, name ...[]byte) core.Key {
+	h := k.names.of(e, 'i', &k.indexKey, enc.Join(append([][]byte{tenant}, name...)...))
 	return core.Key(h[:])
 }
 

@@ -40,7 +40,8 @@ func (s *Server) OpenExchange(ctx context.Context, app, device protocol.ID, ra [
 	}
 	out := &Exchange{s: s, peer: protocol.Peer{App: app, Device: device}}
 	err := s.holding(func(k *keyring) error {
-		key, ok, err := s.deviceKeyOf(ctx, k, app, device)
+		var cost effort
+		key, ok, err := s.deviceKeyOf(ctx, &cost, k, app, device)
 		if err != nil {
 			return err
 		}
@@ -55,7 +56,8 @@ func (s *Server) OpenExchange(ctx context.Context, app, device protocol.ID, ra [
 		}
 		if err = out.x.Agree(ra[:]); !ok {
 			err = refused
-			s.audit.stranger(event{kind: evRefused, code: core.Refused, op: "exchange", subject: s.audit.digest(k, device[:])})
+			s.audit.stranger(event{kind: evRefused, code: core.Refused, op: "exchange", subject: digestFor(&cost, k, device[:])})
+			k.level(&cost, exchangeNames, exchangeOpens)
 		}
 		return err
 	})
@@ -77,36 +79,41 @@ func (s *Server) serving() error {
 }
 
 // deviceKeyOf returns the device's key, or a random one and false.
-func (s *Server) deviceKeyOf(ctx context.Context, k *keyring, app, id protocol.ID) (key sm.PublicKey, ok bool, err error) {
+func (s *Server) deviceKeyOf(ctx context.Context, cost *effort, k *keyring, app, id protocol.ID) (key sm.PublicKey, ok bool, err error) {
 	decoy, err := sm.GenerateKey(s.cfg.Rand)
 	if err != nil {
 		return key, false, err
 	}
 	key = decoy.Public()
 	decoy.Wipe()
-	recs, err := s.store.get(ctx, true, k.appKey(app), k.deviceKey(app, id))
+	recs, err := s.store.get(ctx, true, k.appKeyFor(cost, app), k.deviceKeyFor(cost, app, id))
 	if err != nil {
 		return key, false, err
 	}
-	a, d, err := s.openPeer(k, recs[0], recs[1])
-	if err != nil || a == nil || d == nil || d.revoked {
+	a, d, err := s.openPeer(cost, k, recs[0], recs[1])
+	if err != nil {
 		return key, false, err
 	}
-	known, err := sm.ParsePoint(d.key[:])
+	ok = a != nil && d != nil && !d.revoked
+	point := key.Compressed()
+	if ok {
+		point = d.key
+	}
+	known, err := sm.ParsePoint(point[:]) // the decoy's too: it takes its time
 	if err != nil {
 		return key, false, corrupt("device")
 	}
-	return known, true, nil
+	return known, ok, nil
 }
 
 // openPeer opens the records of an app and a device; nil for one that is
 // absent.
-func (s *Server) openPeer(k *keyring, ar, dr core.Record) (a *app, d *device, err error) {
-	ad, err := s.openDoc(k, kindApp, ar)
+func (s *Server) openPeer(e *effort, k *keyring, ar, dr core.Record) (a *app, d *device, err error) {
+	ad, err := s.openDoc(e, k, kindApp, ar)
 	if err != nil {
 		return nil, nil, err
 	}
-	dd, err := s.openDoc(k, kindDevice, dr)
+	dd, err := s.openDoc(e, k, kindDevice, dr)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -31,7 +31,16 @@ func newStore(b core.Backend) *store {
 	s := &store{b: b}
 	get := func(o core.ReadOpts) func(ctx context.Context, keys []core.Key) ([]core.Record, error) {
 		return func(ctx context.Context, keys []core.Key) ([]core.Record, error) {
-			return b.GetMany(ctx, keys, o)
+			once, at := distinct(keys)
+			recs, err := b.GetMany(ctx, once, o)
+			if err != nil || len(recs) != len(once) {
+				return nil, err
+			}
+			out := make([]core.Record, len(keys))
+			for i, j := range at {
+				out[i] = recs[j]
+			}
+			return out, nil
 		}
 	}
 	s.hots.call, s.fulls.call = get(core.ReadOpts{HotOnly: true}), get(core.ReadOpts{})
@@ -41,7 +50,25 @@ func newStore(b core.Backend) *store {
 	return s
 }
 
-// get reads records in order; an absent one has Version 0.
+// distinct gives each key once and, per key, its place there: the requests of
+// a batch share the realm's state and most of them an app.
+func distinct(keys []core.Key) (once []core.Key, at []int) {
+	seen := make(map[string]int, len(keys))
+	once, at = make([]core.Key, 0, len(keys)), make([]int, len(keys))
+	for i, k := range keys {
+		j, ok := seen[string(k)]
+		if !ok {
+			j = len(once)
+			seen[string(k)] = j
+			once = append(once, k)
+		}
+		at[i] = j
+	}
+	return once, at
+}
+
+// get reads records in order; an absent one has Version 0. What it returns is
+// shared by all that asked for the record at the same moment: to be read only.
 func (s *store) get(ctx context.Context, hotOnly bool, keys ...core.Key) ([]core.Record, error) {
 	if hotOnly {
 		return s.hots.do(ctx, keys)

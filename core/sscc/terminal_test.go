@@ -76,6 +76,10 @@ func (w *wire) RecoverPolicy(ctx context.Context, r protocol.RecoverPolicyReques
 func (w *wire) Rebind(ctx context.Context, r protocol.RebindRequest) error {
 	return w.s.Rebind(ctx, w.peer, r)
 }
+func (w *wire) Attest(ctx context.Context, r protocol.AttestRequest) error {
+	w.count("attest")
+	return w.s.Attest(ctx, w.peer, r)
+}
 func (w *wire) Standing(ctx context.Context, r protocol.StandingRequest) (protocol.StandingAnswer, error) {
 	return w.s.Standing(ctx, w.peer, r)
 }

@@ -27,11 +27,12 @@ func attemptDigest(attempt protocol.ID) (d [7]byte) {
 // the count is durable.
 // req: K-7.2-03, K-7.2-04, K-7.2-D3, X-13
 func (s *Server) Fetch(ctx context.Context, peer protocol.Peer, r protocol.FetchRequest) (ans protocol.FetchAnswer, err error) {
+	if r.Attempt.IsZero() {
+		return ans, core.Errorf(core.Invalid, "ss-cc: fetch", "an attempt needs an id")
+	}
+	t := newTry(protocol.ModePlain, r.Gen, r.Attempt, nil)
 	err = s.serve(ctx, "fetch", peer, r.User, false, func(c *call, u *user) error {
-		if r.Attempt.IsZero() {
-			return core.Errorf(core.Invalid, "ss-cc: fetch", "an attempt needs an id")
-		}
-		seq, b, err := c.count(ctx, u, try{mode: protocol.ModePlain, gen: r.Gen, attempt: r.Attempt})
+		seq, b, err := c.count(ctx, u, t)
 		if err != nil {
 			return err
 		}
@@ -50,15 +51,17 @@ func (s *Server) Evaluate(ctx context.Context, peer protocol.Peer, r protocol.Ev
 	if s.cfg.OPRF == nil {
 		return ans, core.Errorf(core.Unsupported, op, "this SS-CC serves plain mode only")
 	}
+	if r.Attempt.IsZero() {
+		return ans, core.Errorf(core.Invalid, op, "an attempt needs an id")
+	}
+	// Whoever asks, and for whom: this comes first and takes the same time.
+	element, err := s.cfg.OPRF.Check(r.Blinded)
+	if err != nil {
+		return ans, core.Errorf(core.Invalid, op, "blinded element: %w", err)
+	}
+	t := newTry(protocol.ModeHardened, r.Gen, r.Attempt, r.Blinded[:])
 	err = s.serve(ctx, "evaluate", peer, r.User, false, func(c *call, u *user) error {
-		if r.Attempt.IsZero() {
-			return core.Errorf(core.Invalid, op, "an attempt needs an id")
-		}
-		element, err := s.cfg.OPRF.Check(r.Blinded)
-		if err != nil {
-			return core.Errorf(core.Invalid, op, "blinded element: %w", err)
-		}
-		seq, b, err := c.count(ctx, u, try{mode: protocol.ModeHardened, gen: r.Gen, attempt: r.Attempt, blinded: r.Blinded[:]})
+		seq, b, err := c.count(ctx, u, t)
 		if err != nil {
 			return err
 		}
@@ -85,17 +88,20 @@ func (s *Server) Evaluate(ctx context.Context, peer protocol.Peer, r protocol.Ev
 
 // A try is what count needs of a request.
 type try struct {
-	mode    protocol.Mode
-	gen     uint64
-	attempt protocol.ID
-	blinded []byte
+	mode protocol.Mode
+	gen  uint64
+	e    entry
+}
+
+func newTry(mode protocol.Mode, gen uint64, attempt protocol.ID, blinded []byte) try {
+	return try{mode, gen, entry{tag: TryTag(attempt, blinded), attempt: attemptDigest(attempt), held: true}}
 }
 
 // count makes the try durable and returns its seq and the blob to answer from
 // (I1). The same attempt with the same element is the same try (I2).
 func (c *call) count(ctx context.Context, u *user, t try) (seq uint32, b *blob, err error) {
 	s := c.s
-	e := entry{tag: TryTag(t.attempt, t.blinded), attempt: attemptDigest(t.attempt), held: true}
+	e := t.e
 	if c.alive(u) == nil && u.hot.state == userLocked && u.hot.mode == t.mode && u.hot.gen == t.gen {
 		// As it was read: guesses above the limit do not queue for the record.
 		if known, _ := c.known(u.hot, e); known == nil {

@@ -161,7 +161,7 @@ func (s *Server) readLog(ctx context.Context, k *keyring, app, id protocol.ID, f
 	}
 	out := make([]protocol.SeqTag, 0, to-from+1)
 	for i, r := range recs {
-		d, err := s.openDoc(k, kindTryLog, r)
+		d, err := s.openDoc(nil, k, kindTryLog, r)
 		if err != nil {
 			return nil, err
 		}

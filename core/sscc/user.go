@@ -31,17 +31,32 @@ type app struct {
 	limit   uint8
 	destroy bool
 	created int64
+	attest  string // PLATFORM=SUBJECT every terminal must prove; "" = none
+}
+
+// attestVersion is the version of an app or device record with the field that
+// attestations brought; without it the record is of version 1 as before.
+const attestVersion = 2
+
+func versionOf(attests bool) uint8 {
+	if attests {
+		return attestVersion
+	}
+	return recordVersion
 }
 
 func (a *app) marshal() []byte {
 	p := &enc.Packer{}
-	p.U8(recordVersion)
+	p.U8(versionOf(a.attest != ""))
 	p.Raw(a.id[:])
 	p.Var([]byte(a.name))
 	p.Flag(a.revoked)
 	p.U8(a.limit)
 	p.Flag(a.destroy)
 	p.U64(uint64(a.created))
+	if a.attest != "" {
+		p.Var([]byte(a.attest))
+	}
 	return p.B
 }
 
@@ -54,7 +69,10 @@ func parseApp(b []byte) (*app, error) {
 	u.Raw(a.id[:])
 	a.name = string(u.Var(maxName))
 	a.revoked, a.limit, a.destroy, a.created = u.Flag(), u.U8(), u.Flag(), int64(u.U64())
-	if v != recordVersion || !u.Done() || a.limit < 1 || a.limit > protocol.MaxHeld {
+	if v == attestVersion {
+		a.attest = string(u.Var(maxAttest))
+	}
+	if v != versionOf(a.attest != "") || !u.Done() || a.limit < 1 || a.limit > protocol.MaxHeld {
 		return nil, corrupt("app")
 	}
 	return a, nil
@@ -66,16 +84,20 @@ type device struct {
 	key     protocol.Point
 	revoked bool
 	created int64
+	proved  int64 // Unix seconds of the last attestation accepted; 0 = none
 }
 
 func (d *device) marshal() []byte {
 	p := &enc.Packer{}
-	p.U8(recordVersion)
+	p.U8(versionOf(d.proved != 0))
 	p.Raw(d.app[:])
 	p.Raw(d.id[:])
 	p.Raw(d.key[:])
 	p.Flag(d.revoked)
 	p.U64(uint64(d.created))
+	if d.proved != 0 {
+		p.U64(uint64(d.proved))
+	}
 	return p.B
 }
 
@@ -87,15 +109,26 @@ func parseDevice(b []byte) (*device, error) {
 	u.Raw(d.id[:])
 	u.Raw(d.key[:])
 	d.revoked, d.created = u.Flag(), int64(u.U64())
-	if v != recordVersion || !u.Done() {
+	if v == attestVersion {
+		d.proved = int64(u.U64())
+	}
+	if v != versionOf(d.proved != 0) || d.proved < 0 || !u.Done() {
 		return nil, corrupt("device")
 	}
 	return d, nil
 }
 
-func (k *keyring) appKey(id protocol.ID) core.Key { return k.index(enc.Str("app"), id[:]) }
+func (k *keyring) appKey(id protocol.ID) core.Key { return k.appKeyFor(nil, id) }
 func (k *keyring) deviceKey(app, id protocol.ID) core.Key {
-	return k.index(enc.Str("device"), app[:], id[:])
+	return k.deviceKeyFor(nil, app, id)
+}
+
+func (k *keyring) appKeyFor(e *effort, id protocol.ID) core.Key {
+	return k.indexed(e, enc.Str("app"), id[:])
+}
+
+func (k *keyring) deviceKeyFor(e *effort, app, id protocol.ID) core.Key {
+	return k.indexed(e, enc.Str("device"), app[:], id[:])
 }
 
 // userKey is HMAC-SM3 over enc(tenant, user): another app's user is absent.
@@ -107,8 +140,10 @@ type call struct {
 	k    *keyring
 	peer protocol.Peer
 	app  *app
+	dev  *device
 	key  core.Key // of the user
 	op   string
+	cost effort
 }
 
 // serve runs fn for an authenticated device when SS-CC serves (S-18..S-20). The
@@ -119,11 +154,15 @@ func (s *Server) serve(ctx context.Context, op string, peer protocol.Peer, id pr
 		if c.app.revoked {
 			return refused
 		}
+		if err := c.proved(); err != nil {
+			return err
+		}
 		return fn(c, u)
 	})
 }
 
-// serveIf is serve for devices of a revoked app too.
+// serveIf is serve for devices of a revoked app too, and for those that owe an
+// attestation.
 func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id protocol.ID, policy bool, fn func(c *call, u *user) error) (err error) {
 	start := time.Now()
 	defer func() {
@@ -145,7 +184,8 @@ func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id 
 		return err
 	}
 	return s.holding(func(k *keyring) error {
-		c := &call{s: s, k: k, peer: peer, op: op, key: k.userKey(peer.App, id)}
+		c := &call{s: s, k: k, peer: peer, op: op}
+		c.key = k.indexed(&c.cost, peer.App[:], id[:]) // its userKey
 		u, err := c.admit(ctx)
 		if err == nil {
 			err = fn(c, u)
@@ -157,19 +197,19 @@ func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id 
 // admit reads app, device, user and the realm's freeze count at once. Whether
 // the app is revoked is the caller's to look at.
 func (c *call) admit(ctx context.Context) (*user, error) {
-	recs, err := c.s.store.get(ctx, true, c.k.appKey(c.peer.App), c.k.deviceKey(c.peer.App, c.peer.Device), c.key, c.k.stateKey)
+	recs, err := c.s.store.get(ctx, true, c.k.appKeyFor(&c.cost, c.peer.App), c.k.deviceKeyFor(&c.cost, c.peer.App, c.peer.Device), c.key, c.k.stateKey)
 	if err != nil {
 		return nil, err
 	}
-	ad, err := c.s.openDoc(c.k, kindApp, recs[0])
+	ad, err := c.s.openDoc(&c.cost, c.k, kindApp, recs[0])
 	if err != nil {
 		return nil, err
 	}
-	dd, err := c.s.openDoc(c.k, kindDevice, recs[1])
+	dd, err := c.s.openDoc(&c.cost, c.k, kindDevice, recs[1])
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.s.openUser(c.k, recs[2])
+	u, err := c.s.openUser(&c.cost, c.k, recs[2])
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +226,7 @@ func (c *call) admit(ctx context.Context) (*user, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.dev = d
 	if d.revoked || d.key != c.peer.Key {
 		return nil, refused
 	}
@@ -193,12 +234,12 @@ func (c *call) admit(ctx context.Context) (*user, error) {
 }
 
 // openUser opens a counter record; a user with version 0 is absent.
-func (s *Server) openUser(k *keyring, r core.Record) (*user, error) {
+func (s *Server) openUser(e *effort, k *keyring, r core.Record) (*user, error) {
 	u := &user{key: r.Key, version: r.Version}
 	if r.Version == 0 {
 		return u, nil
 	}
-	plain, err := k.openHot(kindUserHot, r)
+	plain, err := k.openHot(e, kindUserHot, r)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +309,7 @@ func (s *Server) reload(ctx context.Context, k *keyring, u *user) (*user, error)
 	if err != nil {
 		return nil, err
 	}
-	return s.openUser(k, recs[0])
+	return s.openUser(nil, k, recs[0])
 }
 
 // edit lets fn change u.hot and stores it by compare-and-set; a lost race reads

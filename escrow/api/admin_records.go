@@ -17,7 +17,7 @@ const maxPage = 1000
 // CreateApp makes an app and returns its id.
 func (a *Admin) CreateApp(ctx context.Context, r sscc.AppRequest) (id protocol.ID, err error) {
 	ans, err := admin(ctx, a, "create app", func(ctx context.Context, c wire.AdminClient) (*wire.CreateAppAnswer, error) {
-		return c.CreateApp(ctx, &wire.CreateAppRequest{Token: a.token[:], Name: r.Name, Limit: uint32(r.Limit), Destroy: r.Destroy})
+		return c.CreateApp(ctx, &wire.CreateAppRequest{Token: a.token[:], Name: r.Name, Limit: uint32(r.Limit), Destroy: r.Destroy, Attest: r.Attest})
 	})
 	if err != nil {
 		return id, err
@@ -35,7 +35,7 @@ func (a *Admin) Apps(ctx context.Context) ([]sscc.AppInfo, error) {
 	}
 	out := make([]sscc.AppInfo, len(ans.GetApps()))
 	for i, p := range ans.GetApps() {
-		out[i] = sscc.AppInfo{Name: p.GetName(), Revoked: p.GetRevoked(), Limit: uint8(p.GetLimit()), Destroy: p.GetDestroy(), Created: p.GetCreated()}
+		out[i] = sscc.AppInfo{Name: p.GetName(), Revoked: p.GetRevoked(), Limit: uint8(p.GetLimit()), Destroy: p.GetDestroy(), Created: p.GetCreated(), Attest: p.GetAttest()}
 		if err := idIn("api: apps", p.GetApp(), &out[i].ID); err != nil {
 			return nil, err
 		}

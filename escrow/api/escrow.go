@@ -64,6 +64,12 @@ func (c *Conn) Standing(ctx context.Context, r protocol.StandingRequest) (protoc
 	return ask[protocol.StandingAnswer](ctx, c, codec.Standing, &r)
 }
 
+// Attest hands over a platform's proof that this terminal is genuine.
+func (c *Conn) Attest(ctx context.Context, r protocol.AttestRequest) error {
+	_, err := ask[codec.Nothing](ctx, c, codec.Attest, &r)
+	return err
+}
+
 // RecoverPolicy reads the policy with a recovery holder's signature.
 func (c *Conn) RecoverPolicy(ctx context.Context, r protocol.RecoverPolicyRequest) (protocol.PolicyAnswer, error) {
 	return ask[protocol.PolicyAnswer](ctx, c, codec.RecoverPolicy, &r)

@@ -29,6 +29,7 @@ import (
 const (
 	maxConnections  = 4096
 	maxStreams      = 256 // calls at once on one connection
+	streamWorkers   = 32  // goroutines that serve calls one after the other; more calls at once get one of their own
 	maxHeaders      = 8 << 10
 	handshakeLimit  = 10 * time.Second // TLS, and the two rounds of a key exchange
 	requestLimit    = 30 * time.Second
@@ -102,7 +103,8 @@ func NewServer(c ServerConfig) (*Server, error) {
 		grpc.UnknownServiceHandler(unknown),
 		experimental.BufferPool(newPool()),
 		// Workers keep their grown stacks: 12 us of 105 us CPU a call, both sides.
-		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
+		// A try waits for the disk while it holds one, so there are many.
+		grpc.NumStreamWorkers(uint32(max(streamWorkers, 2*runtime.GOMAXPROCS(0)))),
 	)
 	wire.RegisterSessionServer(s.grpc, &sessionService{s: s})
 	wire.RegisterEnrolmentServer(s.grpc, &enrolService{s: s})

@@ -104,7 +104,7 @@ func (a *adminService) CreateApp(ctx context.Context, r *wire.CreateAppRequest) 
 		if r.GetLimit() > math.MaxUint8 {
 			return nil, core.Errorf(core.Invalid, adminOp, "limit of %d tries, want 1 to %d", r.GetLimit(), protocol.MaxHeld)
 		}
-		id, err := a.s.core.CreateApp(ctx, t, sscc.AppRequest{Name: r.GetName(), Limit: uint8(r.GetLimit()), Destroy: r.GetDestroy()})
+		id, err := a.s.core.CreateApp(ctx, t, sscc.AppRequest{Name: r.GetName(), Limit: uint8(r.GetLimit()), Destroy: r.GetDestroy(), Attest: r.GetAttest()})
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +120,7 @@ func (a *adminService) Apps(ctx context.Context, r *wire.AdminRequest) (*wire.Ap
 		}
 		out := &wire.AppsAnswer{}
 		for _, p := range apps {
-			out.Apps = append(out.Apps, &wire.App{App: p.ID[:], Name: p.Name, Revoked: p.Revoked, Limit: uint32(p.Limit), Destroy: p.Destroy, Created: p.Created})
+			out.Apps = append(out.Apps, &wire.App{App: p.ID[:], Name: p.Name, Revoked: p.Revoked, Limit: uint32(p.Limit), Destroy: p.Destroy, Created: p.Created, Attest: p.Attest})
 		}
 		return out, nil
 	})

@@ -176,6 +176,8 @@ func (x *sessionService) serve(ctx context.Context, peer protocol.Peer, m codec.
 		return some(c.Status(ctx, peer, *r))
 	case *protocol.ChallengeRequest:
 		return some(c.Challenge(ctx, peer, *r))
+	case *protocol.AttestRequest:
+		return &codec.Nothing{}, c.Attest(ctx, peer, *r)
 	case *protocol.StandingRequest:
 		return some(c.Standing(ctx, peer, *r))
 	case *protocol.RemoveRequest:

@@ -3,6 +3,7 @@
 package pgserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -116,7 +117,7 @@ func (c *Cluster) serve(ctx context.Context, i int) error {
 		return err
 	}
 	n.proc, err = c.run("postgres", append(listen, "-D", n.data, "-k", n.dir, "-c", "fsync=on",
-		"-c", "shared_buffers=32MB", "-c", "max_connections=200", "-c", "deadlock_timeout=50ms", "-c", "wal_keep_size=128MB",
+		"-c", "shared_buffers="+cmp.Or(c.Buffers, "32MB"), "-c", "max_connections=200", "-c", "deadlock_timeout=50ms", "-c", "wal_keep_size=128MB",
 		"-c", fmt.Sprint("cluster_name=n", i), "-c", "synchronous_standby_names="+names, "-c", "wal_retrieve_retry_interval=200ms")...)
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ var ErrAbsent = errors.New("no PostgreSQL server here")
 // Options of StartWith.
 type Options struct {
 	Standbys int
+	// Buffers is shared_buffers; "" = little.
+	Buffers string
 	// TCP has every server listen on 127.0.0.1 too, at a port of its own.
 	TCP bool
 	// PEM texts: with them TCP is TLS, and a client shows a certificate that CA

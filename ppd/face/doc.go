@@ -12,6 +12,7 @@
 // else of the face rests anywhere: no magnitude, mask, mean, tag or hash,
 // because each of those was broken on real data (design page biometrics).
 //
-// A face is worth about 20 bits: the source never claims more. Liveness
+// A face is worth 15 to 20 bits (docs/faces.md); the source claims what sessions
+// of several captures measured. Liveness
 // (ISO/IEC 30107) is the sensor's.
 package face

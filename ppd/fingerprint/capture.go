@@ -119,11 +119,14 @@ func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret
 	}
 	select {
 	case <-end.C:
-		return sec, nil
 	case <-ctx.Done():
-		sec.Wipe()
-		return nil, core.Errorf(core.Canceled, op, "%w", ctx.Err())
 	}
+	// Where the work outlasted the answer both are ready; the context wins.
+	if err := ctx.Err(); err != nil {
+		sec.Wipe()
+		return nil, core.Errorf(core.Canceled, op, "%w", err)
+	}
+	return sec, nil
 }
 
 func (c *capture) open(req core.RecoverRequest, stop func() bool) (*secret.Buffer, error) {

@@ -182,15 +182,16 @@ func TestEnrolmentGates(t *testing.T) {
 	}
 }
 
-// Match and refusal answer at the declared time, neither before nor much after.
+// Match and refusal answer at the declared time, neither before nor much after,
+// with the source as people have it: a search is given up in time.
 func TestConstantAnswerTime(t *testing.T) {
 	t.Parallel()
-	s := source(t, quick)
+	s := source(t, &fingerprint.Options{Work: quick.Work})
 	e := enrol(t, s, core.EnrollRequest{BindKey: key(1)}, ppdtest.Finger(1))
 	want := fingerprint.AnswerTime(quick.Work)
 	for _, who := range []uint64{1, 9} {
 		_, took := recovered(t, s, e.Format, core.RecoverRequest{Helper: e.Helper, BindKey: key(1)}, ppdtest.Finger(who))
-		if took < want || took > want+5*time.Second {
+		if took < want || took > want+time.Minute {
 			t.Errorf("person %d answered after %v, declared %v", who, took, want)
 		}
 	}

@@ -24,6 +24,7 @@ type appResult struct {
 	Destroy bool   `json:"destroy"`
 	Revoked bool   `json:"revoked"`
 	Created string `json:"created,omitempty"`
+	Attest  string `json:"attest,omitempty"`
 }
 
 func adminAppCreate(e *Env) *cobra.Command {
@@ -32,7 +33,8 @@ func adminAppCreate(e *Env) *cobra.Command {
 		Use:   "create NAME",
 		Short: "Create an app id: opens the life of its terminals (clause 17.1)",
 		Example: `  keposs admin app create bank
-  keposs admin app create vault --limit 3 --destroy`,
+  keposs admin app create vault --limit 3 --destroy
+  keposs admin app create phone --attest play=com.example.bank`,
 		Args: exactly(1, "one NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.Name = args[0]
@@ -44,7 +46,7 @@ func adminAppCreate(e *Env) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				out := appResult{ID: id.String(), Name: r.Name, Limit: r.Limit, Destroy: r.Destroy}
+				out := appResult{ID: id.String(), Name: r.Name, Limit: r.Limit, Destroy: r.Destroy, Attest: r.Attest}
 				return e.Report(out, func(w io.Writer) {
 					fmt.Fprintf(w, "app      %s (%s)\nnext     `keposs admin ticket %s --out FILE`\n", id, r.Name, id)
 				})
@@ -52,6 +54,7 @@ func adminAppCreate(e *Env) *cobra.Command {
 		},
 	}
 	c.Flags().Uint8Var(&r.Limit, "limit", 0, "wrong tries of a user until the lock, 1 to 10 (default the server's)")
+	c.Flags().StringVar(&r.Attest, "attest", "", "serve only terminals that a `PLATFORM=SUBJECT` vouches for; the service's key stands in config.toml")
 	c.Flags().BoolVar(&r.Destroy, "destroy", false, "destroy a user's sealed key at the limit instead of locking it")
 	return c
 }
@@ -69,7 +72,7 @@ func adminAppList(e *Env) *cobra.Command {
 					Apps []appResult `json:"apps"`
 				}{make([]appResult, len(apps))}
 				for i, x := range apps {
-					out.Apps[i] = appResult{x.ID.String(), x.Name, x.Limit, x.Destroy, x.Revoked, when(x.Created)}
+					out.Apps[i] = appResult{x.ID.String(), x.Name, x.Limit, x.Destroy, x.Revoked, when(x.Created), x.Attest}
 				}
 				return e.Report(out, func(w io.Writer) {
 					t := newTable(w, "APP", "NAME", "LIMIT", "AT THE LIMIT", "STATE", "CREATED")

@@ -12,6 +12,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/protocol"
 )
 
 // Config is config.toml. Unknown names are refused: a misspelt limit must not
@@ -32,6 +33,10 @@ type Config struct {
 	FailClosed bool   `toml:"audit_fail_closed"`
 	Limits     Limits `toml:"limits"`
 	Backend    Store  `toml:"backend"`
+	// Attest names the attestation services whose word apps may ask for (P-14):
+	// a platform and the PEM file of its service's public key, in the folder
+	// unless absolute.
+	Attest map[string]string `toml:"attest,omitempty"`
 }
 
 // Limits bounds what peers may do; 0 = the default (docs/operations.md). Rates
@@ -129,6 +134,11 @@ func (c *Config) check() error {
 	for name, rate := range map[string]float64{"address_rate": c.Limits.Address, "app_rate": c.Limits.App, "device_rate": c.Limits.Device, "policy_rate": c.Limits.Policy} {
 		if rate < 0 || rate > 1e9 || rate != rate {
 			return core.Errorf(core.Usage, op, "limits.%s %g: want calls a second, above 0", name, rate)
+		}
+	}
+	for platform, file := range c.Attest {
+		if platform == "" || len(platform) > protocol.MaxPlatform || strings.ContainsAny(platform, "= ") || file == "" {
+			return core.Errorf(core.Usage, op, "attest.%q: want a platform's name of at most %d bytes without = and spaces, and a file", platform, protocol.MaxPlatform)
 		}
 	}
 	return nil

@@ -45,6 +45,9 @@ func TestConfigIsStrict(t *testing.T) {
 		{"rate that is none", "version = 1\n[limits]\naddress_rate = nan", core.Usage, "address_rate"},
 		{"tries out of bounds", "version = 1\n[limits]\ntries_per_minute = 256", core.Invalid, "config.toml"},
 		{"misspelt limit", "version = 1\n[limits]\napp_rat = 1", core.Invalid, "app_rat"},
+		{"an attestation service", "version = 1\n[attest]\nplay = \"play.pem\"", core.Unknown, ""},
+		{"a service without a key", "version = 1\n[attest]\nplay = \"\"", core.Usage, "attest"},
+		{"a platform's name with =", "version = 1\n[attest]\n\"a=b\" = \"x\"", core.Usage, "attest"},
 		{"drain without end", "version = 1\ndrain = \"25h\"", core.Usage, "duration"},
 	} {
 		_, err := folder(t, c.text).loadConfig("test")

@@ -166,10 +166,14 @@ func (f Folder) newCore(c *Config, b core.Backend, log *slog.Logger, observe fun
 	if err != nil {
 		return nil, err
 	}
+	vouch, err := f.attestors(c)
+	if err != nil {
+		return nil, err
+	}
 	var tests []sscc.SelfTestCase
 	for _, t := range image.Tests() {
 		tests = append(tests, sscc.SelfTestCase{Name: t.Name, Run: func(context.Context) error { return t.Run() }})
 	}
 	return sscc.New(sscc.Config{SelfTests: tests, Backend: b, KDF: slow, OPRF: sscc.NewOPRF(), Logger: log, Step: step.At, Heads: sscc.NewFileHeads(f.head(c)), Observe: observe,
-		FailClosed: c.FailClosed, Limits: sscc.Limits{AppRate: c.Limits.App, DeviceRate: c.Limits.Device, PolicyRate: c.Limits.Policy, TriesPerMinute: c.Limits.TriesPerMinute}})
+		Attestors: vouch, FailClosed: c.FailClosed, Limits: sscc.Limits{AppRate: c.Limits.App, DeviceRate: c.Limits.Device, PolicyRate: c.Limits.Policy, TriesPerMinute: c.Limits.TriesPerMinute}})
 }

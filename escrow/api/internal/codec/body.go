@@ -30,6 +30,8 @@ func MarshalRequest(m Method, v any) ([]byte, error) {
 	switch r := v.(type) {
 	case *protocol.PrepareRequest:
 		size += len(r.Policy) + len(r.Sealed) + len(r.OPRFKey)
+	case *protocol.AttestRequest:
+		size += len(r.Token)
 	}
 	known := true
 	b, err := pack(op, []byte{Version, byte(m)}, size, MaxRequest, func(c *coder) { known = fields(c, v) })

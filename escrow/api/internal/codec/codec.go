@@ -46,10 +46,11 @@ const (
 	RecoverPolicy Method = 11
 	Rebind        Method = 12
 	Standing      Method = 13
+	Attest        Method = 14
 )
 
 var names = [...]string{"unknown", "policy", "fetch", "evaluate", "confirm", "prepare", "commit", "status",
-	"unbind", "deregister", "challenge", "recover-policy", "rebind", "standing"}
+	"unbind", "deregister", "challenge", "recover-policy", "rebind", "standing", "attest"}
 
 // Methods lists every method.
 func Methods() []Method {

@@ -73,6 +73,8 @@ func requests() []sample {
 		{"recover-policy", codec.RecoverPolicy, &rebind},
 		{"rebind", codec.Rebind, &rebind},
 		{"standing", codec.Standing, &protocol.StandingRequest{User: id(1)}},
+		{"challenge-none", codec.Challenge, &protocol.ChallengeRequest{}},
+		{"attest", codec.Attest, &protocol.AttestRequest{Platform: "play", Token: some(70, 1), Challenge: hash(2)}},
 		{"standing-none", codec.Standing, &protocol.StandingRequest{}},
 	}
 }
@@ -95,6 +97,7 @@ func answers() []sample {
 		{"challenge", codec.Challenge, &protocol.ChallengeAnswer{Challenge: hash(4)}},
 		{"recover-policy", codec.RecoverPolicy, &policy},
 		{"rebind", codec.Rebind, &codec.Nothing{}},
+		{"attest", codec.Attest, &codec.Nothing{}},
 		{"standing", codec.Standing, &protocol.StandingAnswer{Revoked: true, User: protocol.KeptRemoved}},
 	}
 }

@@ -30,6 +30,8 @@ func request(m Method) any {
 		return &protocol.RebindRequest{}
 	case Standing:
 		return &protocol.StandingRequest{}
+	case Attest:
+		return &protocol.AttestRequest{}
 	}
 	return nil
 }
@@ -58,7 +60,7 @@ func answer(m Method) any {
 		return &protocol.ChallengeAnswer{}
 	case Standing:
 		return &protocol.StandingAnswer{}
-	case Unbind, Deregister, Rebind:
+	case Unbind, Deregister, Rebind, Attest:
 		return &Nothing{}
 	}
 	return nil
@@ -132,7 +134,11 @@ func fields(c *coder, v any) bool {
 		c.raw(r.Challenge[:])
 		c.raw(r.Sig[:])
 	case *protocol.ChallengeRequest:
-		c.id(&r.User, "user")
+		c.raw(r.User[:]) // zero: for an attestation
+	case *protocol.AttestRequest:
+		c.text(&r.Platform, protocol.MaxPlatform, "platform")
+		c.bytes(&r.Token, protocol.MaxAttestation, "proof")
+		c.raw(r.Challenge[:])
 	case *protocol.ChallengeAnswer:
 		c.raw(r.Challenge[:])
 	case *protocol.StandingRequest:

@@ -1096,6 +1096,7 @@ type CreateAppRequest struct {
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // 0 = default
 	Destroy       bool                   `protobuf:"varint,4,opt,name=destroy,proto3" json:"destroy,omitempty"`
+	Attest        string                 `protobuf:"bytes,5,opt,name=attest,proto3" json:"attest,omitempty"` // PLATFORM=SUBJECT its terminals must prove; "" = none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1158,6 +1159,13 @@ func (x *CreateAppRequest) GetDestroy() bool {
 	return false
 }
 
+func (x *CreateAppRequest) GetAttest() string {
+	if x != nil {
+		return x.Attest
+	}
+	return ""
+}
+
 type CreateAppAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	App           []byte                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
@@ -1210,6 +1218,7 @@ type App struct {
 	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	Destroy       bool                   `protobuf:"varint,5,opt,name=destroy,proto3" json:"destroy,omitempty"`
 	Created       int64                  `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
+	Attest        string                 `protobuf:"bytes,7,opt,name=attest,proto3" json:"attest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1284,6 +1293,13 @@ func (x *App) GetCreated() int64 {
 		return x.Created
 	}
 	return 0
+}
+
+func (x *App) GetAttest() string {
+	if x != nil {
+		return x.Attest
+	}
+	return ""
 }
 
 type AppsAnswer struct {
@@ -2150,21 +2166,23 @@ const file_sscc_proto_rawDesc = "" +
 	"\vLoginAnswer\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\"$\n" +
 	"\fAdminRequest\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\fR\x05token\"l\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\"\x84\x01\n" +
 	"\x10CreateAppRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x18\n" +
-	"\adestroy\x18\x04 \x01(\bR\adestroy\"#\n" +
+	"\adestroy\x18\x04 \x01(\bR\adestroy\x12\x16\n" +
+	"\x06attest\x18\x05 \x01(\tR\x06attest\"#\n" +
 	"\x0fCreateAppAnswer\x12\x10\n" +
-	"\x03app\x18\x01 \x01(\fR\x03app\"\x8f\x01\n" +
+	"\x03app\x18\x01 \x01(\fR\x03app\"\xa7\x01\n" +
 	"\x03App\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\fR\x03app\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\arevoked\x18\x03 \x01(\bR\arevoked\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x18\n" +
 	"\adestroy\x18\x05 \x01(\bR\adestroy\x12\x18\n" +
-	"\acreated\x18\x06 \x01(\x03R\acreated\"5\n" +
+	"\acreated\x18\x06 \x01(\x03R\acreated\x12\x16\n" +
+	"\x06attest\x18\a \x01(\tR\x06attest\"5\n" +
 	"\n" +
 	"AppsAnswer\x12'\n" +
 	"\x04apps\x18\x01 \x03(\v2\x13.keposs.sscc.v1.AppR\x04apps\"4\n" +

@@ -55,10 +55,13 @@ type run struct {
 }
 
 var backends = map[string][]fault{
-	"badger":   {{"kill", 12, 200, kill("badger")}, {"power-cut", 10, 200, cut("badger")}, {"disk-full", 1, 3, full("badger")}},
-	"memory":   {{"kill", 12, 200, kill("memory")}, {"power-cut", 6, 200, cut("memory")}},
-	"postgres": {{"primary-kill", 3, 10, primaryKill}, {"slow-network", 1, 3, network(postgresNetwork).slow}, {"half-open-network", 1, 3, network(postgresNetwork).halfOpen(true)}},
-	"etcd":     {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, network(etcdNetwork).slow}, {"half-open-network", 1, 3, network(etcdNetwork).halfOpen(false)}},
+	"badger": {{"kill", 12, 200, kill("badger")}, {"power-cut", 10, 200, cut("badger")}, {"disk-full", 1, 3, full("badger")},
+		{"kill-in-rotate", 2, 20, rotateKill}, {"kill-in-migrate", 2, 20, migrateKill}, {"kill-in-restore", 1, 10, restoreKill}},
+	"memory": {{"kill", 12, 200, kill("memory")}, {"power-cut", 6, 200, cut("memory")}},
+	"postgres": {{"primary-kill", 3, 10, primaryKill}, {"slow-network", 1, 3, network(postgresNetwork).slow}, {"half-open-network", 1, 3, network(postgresNetwork).halfOpen(true)},
+		{"kill-in-rotate", 1, 3, postgresPeerKill}},
+	"etcd": {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, network(etcdNetwork).slow}, {"half-open-network", 1, 3, network(etcdNetwork).halfOpen(false)},
+		{"kill-in-rotate", 1, 3, etcdPeerKill}},
 }
 
 // Command is `lab faults`.
@@ -74,7 +77,9 @@ and is gone afterwards: an older version, a deleted record that is readable, a t
 
 badger and memory run as a plugin process. A power cut is a loop-mounted ext4 that is shut
 down without flushing its log; it needs root. postgres is a primary with two quorum
-standbys, etcd three members, all started here on real servers. The controls are two
+standbys, etcd three members, all started here on real servers. SS-CC itself is killed
+while it rotates its keys, moves its records or restores them, with terminals that sign:
+lost is a counted try that is no longer counted, or a key. The controls are two
 ways of using Badger that lose writes: a run in which one is not caught shows nothing.
 Exit status 0 means that nothing was lost and every control that ran was caught.`,
 		Example: "  keposs lab faults --backend badger\n  keposs lab faults --backend etcd --profile long --json",
