@@ -196,7 +196,7 @@ func RunCase(ctx context.Context, r *Rig, c Case) error {
 	if level > 0 { // these do more in the long run
 		level = max(level, r.Level)
 	}
-	limit := []time.Duration{20 * time.Second, 3 * time.Minute, time.Hour}[min(level, 2)]
+	limit := []time.Duration{time.Minute, 5 * time.Minute, time.Hour}[min(level, 2)]
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return c.Run(ctx, r)
