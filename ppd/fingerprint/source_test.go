@@ -23,9 +23,12 @@ func TestMain(m *testing.M) {
 	plugintest.Main(m, plugins.Registry{Source: func(string) (core.Source, error) { return fingerprint.New(quick) }})
 }
 
-// quick searches little, and to the end, so that a busy machine does not turn a
-// match into a refusal.
-var quick = &fingerprint.Options{Work: 21, Patience: time.Minute}
+// quick searches little within an unchanged answer time; patient searches to the
+// end, so that a busy machine does not turn a match into a refusal.
+var (
+	quick   = &fingerprint.Options{Work: 21}
+	patient = &fingerprint.Options{Work: 21, Patience: time.Minute}
+)
 
 func source(t testing.TB, o *fingerprint.Options) *fingerprint.Source {
 	t.Helper()
@@ -86,7 +89,7 @@ func recovered(t testing.TB, s *fingerprint.Source, format uint32, r core.Recove
 // length, under 200 bytes for one finger.
 func TestProfiles(t *testing.T) {
 	t.Parallel()
-	s := source(t, quick)
+	s := source(t, patient)
 	for format := uint32(1); format <= 5; format++ {
 		right, wrong := 0, 0
 		const people = 3
@@ -119,7 +122,7 @@ func (h hands) Ask(ctx context.Context, q core.Prompt) (core.Sample, error) {
 // A record of several views fills several prompts.
 func TestSeveralViews(t *testing.T) {
 	t.Parallel()
-	s := source(t, quick)
+	s := source(t, patient)
 	gen := ppdtest.NewFingers(4)
 	var views []fingerprint.View
 	for n := range 3 {
@@ -186,7 +189,7 @@ func TestEnrolmentGates(t *testing.T) {
 // with the source as people have it: a search is given up in time.
 func TestConstantAnswerTime(t *testing.T) {
 	t.Parallel()
-	s := source(t, &fingerprint.Options{Work: quick.Work})
+	s := source(t, quick)
 	e := enrol(t, s, core.EnrollRequest{BindKey: key(1)}, ppdtest.Finger(1))
 	want := fingerprint.AnswerTime(quick.Work)
 	for _, who := range []uint64{1, 9} {
