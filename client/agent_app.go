@@ -138,7 +138,16 @@ func (r *remote) converse(ctx context.Context, conn *link.Conn, x *exchange) (js
 			}
 		}
 	}()
-	h := <-frames
+	// The reader hands nothing over once ctx has ended.
+	hear := func() heard {
+		select {
+		case h := <-frames:
+			return h
+		case <-ctx.Done():
+			return heard{err: core.Errorf(core.Canceled, "client: agent", "%w", ctx.Err())}
+		}
+	}
+	h := hear()
 	for {
 		switch {
 		case h.err != nil:
@@ -151,7 +160,7 @@ func (r *remote) converse(ctx context.Context, conn *link.Conn, x *exchange) (js
 			return nil, err
 		}
 		if next == nil {
-			h = <-frames
+			h = hear()
 		} else {
 			h = *next
 		}

@@ -163,7 +163,12 @@ func (s *serving) listen() {
 			b.Wipe()
 			return
 		}
-		s.said <- heard{k, b, nil}
+		select {
+		case s.said <- heard{k, b, nil}:
+		case <-s.gone:
+			b.Wipe()
+			return
+		}
 	}
 }
 
