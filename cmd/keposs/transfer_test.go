@@ -59,8 +59,10 @@ func TestStoreMoves(t *testing.T) {
 		t.Fatalf("a wrong PIN: %s", r)
 	}
 	s.stop(t)
-	if err := os.Remove(filepath.Join(s.dir, "ss-cc", "db-memory")); err != nil {
-		t.Fatal(err)
+	for _, part := range []string{"db-memory", "db-memory.head"} {
+		if err := os.Remove(filepath.Join(s.dir, "ss-cc", part)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	flipped, err := os.ReadFile(file)
 	if err != nil {

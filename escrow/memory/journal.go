@@ -68,7 +68,7 @@ func (j *journal) load(headPath string, put func(core.Record, bool), fence func(
 	}
 	switch {
 	case j.size < least:
-		err = core.Errorf(core.Corrupt, op, "the log ends at byte %d and %d were acknowledged: it was cut or put back; restore from a snapshot", j.size, least)
+		err = core.Errorf(core.Corrupt, op, "the log ends at byte %d and %d were acknowledged: it was cut or put back; remove it and %s, then restore from a snapshot", j.size, least, headPath)
 	default:
 		if err = j.f.Truncate(j.size); err == nil {
 			_, err = j.f.Seek(j.size, io.SeekStart)

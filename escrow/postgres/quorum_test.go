@@ -51,6 +51,14 @@ func TestCancelledWaitIsIndeterminate(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Kill(1)
+	// The standby's receiver outlives its killed postmaster for a moment, in which it
+	// may still confirm.
+	for alive := "1"; alive != "0"; time.Sleep(20 * time.Millisecond) {
+		var err error
+		if alive, err = c.Exec(t.Context(), 0, "select count(*) from pg_stat_replication"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for range 2 {
 		if _, err := commit(t.Context(), b, create(2)); core.CodeOf(err) != core.Indeterminate {
 			t.Fatalf("the wait timed out: %v, want indeterminate", err)

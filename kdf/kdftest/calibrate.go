@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/keposs/keposs/core"
@@ -65,18 +66,23 @@ var calibrations = []Case{
 				if err != nil {
 					return err
 				}
-				least := time.Hour
+				least, busy := time.Hour, time.Hour // by the clock; without what it waited for a core
 				for range 3 {
 					start, cpu := time.Now(), cputime.Process()
 					if _, err := derive(ctx, k, p, "123456", string(salt)); err != nil {
 						return err
 					}
 					least = min(least, time.Since(start))
-					if h.InProcess { // what it waited for a core does not count
-						least = min(least, cputime.Process()-cpu)
+					if h.InProcess {
+						busy = min(busy, cputime.Process()-cpu)
 					}
 				}
-				if off = float64(least)/float64(target) - 1; off < 0.1 && off > -0.1 {
+				// Calibrate and this case meet the same machine: where others share the
+				// core for the whole of both, the clock agrees; where for one of them only,
+				// the processor's time may.
+				share := func(took time.Duration) float64 { return float64(took)/float64(target) - 1 }
+				off = share(least)
+				if math.Abs(off) < 0.1 || h.InProcess && math.Abs(share(busy)) < 0.1 {
 					return nil
 				}
 			}

@@ -61,7 +61,7 @@ func document(b *strings.Builder, c *cobra.Command) {
 	if c.Hidden {
 		return
 	}
-	if c.Runnable() && !c.HasAvailableSubCommands() {
+	if _, empty := c.Annotations[onlyGroup]; c.Runnable() && !empty {
 		fmt.Fprintf(b, "\n### %s\n\n%s\n", c.CommandPath(), strings.TrimSpace(firstOf(c.Long, c.Short+".")))
 		fmt.Fprintf(b, "\n```\n%s\n```\n", c.UseLine())
 		flags := false

@@ -138,11 +138,15 @@ func exactly(n int, what string) cobra.PositionalArgs {
 	}
 }
 
+// onlyGroup marks a command that does nothing but show those below it.
+const onlyGroup = "group"
+
 // group is a command that only holds others.
 func group(use, short, example string, cmds ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Example: example, Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE:        func(c *cobra.Command, _ []string) error { return c.Help() },
+		Annotations: map[string]string{onlyGroup: ""},
 	}
 	c.AddCommand(cmds...)
 	return c
