@@ -144,11 +144,27 @@ func (a *agent) under(ctx context.Context, p Profile) error {
 		return nil
 	}
 	err := errors.Join(a.c.module.Close(), a.c.host.close())
-	a.c.module, a.c.host = nil, nil
+	a.c.host = nil
 	if err != nil {
 		return err
 	}
+	was := a.profile
 	a.profile = p
+	if err := a.open(ctx); err != nil {
+		a.profile = was
+		return errors.Join(err, a.again(ctx))
+	}
+	return nil
+}
+
+// again opens the module as it was, after another profile did not open.
+func (a *agent) again(ctx context.Context) error {
+	if a.c.host != nil {
+		if err := a.c.host.close(); err != nil {
+			return err
+		}
+		a.c.host = nil
+	}
 	return a.open(ctx)
 }
 

@@ -188,8 +188,12 @@ func (c *Client) assemble(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	c.module, err = mstcc.Open(ctx, cfg)
-	return err
+	m, err := mstcc.Open(ctx, cfg)
+	if err != nil {
+		return err // a module that was closed stays, and says so
+	}
+	c.module = m
+	return nil
 }
 
 // config brings together what the module depends on.
