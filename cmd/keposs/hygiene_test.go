@@ -29,17 +29,22 @@ func TestNoSecretLeaks(t *testing.T) {
 		{Name: "the wrong PIN", Data: []byte("314159")},
 		{Name: "the password", Data: []byte(sitePassword)},
 	}
-	// The face's template, from files a camera program would have written.
-	var faces []string
-	gen := ppdtest.NewFaces(128, 7)
-	for i := range 5 {
-		b := face.EncodeRaw(gen.Capture(1, i+1))
-		file := filepath.Join(t.TempDir(), "face")
-		if err := os.WriteFile(file, b, 0o600); err != nil {
+	// Templates, from files a camera program and a reader's extractor would have written.
+	captured := func(label string, record []byte) []string {
+		file := filepath.Join(t.TempDir(), label)
+		if err := os.WriteFile(file, record, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		faces = append(faces, "--sample", "face="+file)
-		secrets = append(secrets, needle.Needle{Name: "the face's template", Data: b[len(b)/2 : len(b)/2+24]})
+		secrets = append(secrets, needle.Needle{Name: "the template of a " + label, Data: record[len(record)/2 : len(record)/2+24]})
+		return []string{"--sample", label + "=" + file}
+	}
+	var faces, fingers []string
+	gen, prints := ppdtest.NewFaces(128, 7), ppdtest.NewFingers(7)
+	for i := range 5 {
+		faces = append(faces, captured("face", face.EncodeRaw(gen.Capture(1, i+1)))...)
+	}
+	for i := range 3 {
+		fingers = append(fingers, captured("fingerprint", prints.Impression(1, i))...)
 	}
 	bin := builtBinary(t)
 	seen := watch(t, secrets)
@@ -50,12 +55,15 @@ func TestNoSecretLeaks(t *testing.T) {
 	s.must(t, run{dir: s.dir, args: []string{"admin", "ticket", x.app, "--endpoint", tap.addr, "--out", ticket}})
 	provision.args[1] = ticket
 	s.must(t, provision)
-	withFace := func(r run) run {
-		r.args = append(r.args, faces...)
+	with := func(r run, args ...string) run {
+		r.args = append(r.args, args...)
 		return r
 	}
-	enrol := withFace(x.init("2"))
-	enrol.args = append(enrol.args, "--policy", "pin & gesture & face")
+	withFace := func(r run) run { return with(r, faces...) }
+	enrol := with(withFace(x.init("2")), fingers...)
+	enrol.args = append(enrol.args, "--policy", "pin & gesture & (face | fingerprint)")
+	// A busy machine may refuse the finger: either way its template passed.
+	finger := with(with(x.sign("answers"), fingers...), "--factors", "pin,gesture,fingerprint")
 	said := t.TempDir() // every output of every command
 	keep := func(name string, r run) {
 		t.Helper()
@@ -68,7 +76,8 @@ func TestNoSecretLeaks(t *testing.T) {
 		name string
 		r    run
 	}{
-		{"init", enrol}, {"sign", withFace(x.sign("answers"))}, {"wrong", withFace(x.sign("wrong"))}, {"again", withFace(x.sign("wrong"))},
+		{"init", enrol}, {"sign", withFace(x.sign("answers"))}, {"finger", finger},
+		{"wrong", withFace(x.sign("wrong"))}, {"again", withFace(x.sign("wrong"))},
 		{"locked", withFace(x.sign("answers"))}, {"login", run{dir: s.dir, fd3: s.file("wrong"), args: []string{"admin", "login", "--password-fd", "3"}}},
 		{"list", run{dir: s.dir, args: []string{"admin", "user", "list", "--json"}}},
 		{"audit", run{dir: s.dir, args: []string{"admin", "audit", "show"}}},
