@@ -16,6 +16,7 @@ import (
 	"github.com/keposs/keposs/core/mstcc"
 	"github.com/keposs/keposs/core/mstcc/probes"
 	"github.com/keposs/keposs/core/mstcc/trail"
+	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/plugins"
 )
 
@@ -52,7 +53,7 @@ type agent struct {
 //
 // The process is the caller's to harden: level 2 refuses to serve in one whose
 // memory others may read (P-02).
-// req: K-6.1-00b, K-12.1-L2a, X-05, G-7.6-03
+// req: K-6.1-00b, K-12.1-L2a, X-05, G-7.6-03, G-7.9-02
 func ServeAgent(ctx context.Context, o AgentOptions) (err error) {
 	if o.Socket == "" {
 		o.Socket = AgentSocket(o.Dir)
@@ -78,6 +79,9 @@ func ServeAgent(ctx context.Context, o AgentOptions) (err error) {
 	defer func() { err = errors.Join(err, a.log.Close()) }()
 	if err := a.open(ctx); err != nil {
 		return errors.Join(err, a.log.Add(trail.Event{Kind: "start", Code: core.CodeOf(err).String()}))
+	}
+	if err := sm.TightenRand(int(a.profile.Level)); err != nil {
+		return err
 	}
 	l, err := link.Listen(o.Socket)
 	if err != nil {
@@ -159,11 +163,13 @@ func (a *agent) under(ctx context.Context, p Profile) error {
 
 // again opens the module as it was, after another profile did not open.
 func (a *agent) again(ctx context.Context) error {
+	err := a.c.module.Close()
 	if a.c.host != nil {
-		if err := a.c.host.close(); err != nil {
-			return err
-		}
+		err = errors.Join(err, a.c.host.close())
 		a.c.host = nil
+	}
+	if err != nil {
+		return err
 	}
 	return a.open(ctx)
 }

@@ -189,11 +189,10 @@ func (c *Client) assemble(ctx context.Context, o Options) error {
 		return err
 	}
 	m, err := mstcc.Open(ctx, cfg)
-	if err != nil {
-		return err // a module that was closed stays, and says so
+	if m != nil { // in ERROR it comes with the reason; without one a closed module stays, and says so
+		c.module = m
 	}
-	c.module = m
-	return nil
+	return err
 }
 
 // config brings together what the module depends on.

@@ -63,15 +63,10 @@ func NewDRBGWith(entropy io.Reader, personalization []byte, cfg DRBGConfig) (*DR
 	if d.now == nil {
 		d.now = time.Now
 	}
-	switch cfg.Level {
-	case 0, 1:
-		d.requests, d.interval = 1<<20, 600*time.Second
-	case 2:
-		d.requests, d.interval = 1<<10, 60*time.Second
-	default:
-		return nil, core.Errorf(core.Usage, op, "level %d: want 1 or 2", cfg.Level)
-	}
 	var err error
+	if d.requests, d.interval, err = reseedRule(cfg.Level); err != nil {
+		return nil, err
+	}
 	if d.src, err = newMonitored(entropy); err != nil {
 		return nil, err
 	}
@@ -86,6 +81,29 @@ func NewDRBGWith(entropy io.Reader, personalization []byte, cfg DRBGConfig) (*DR
 		return nil, err
 	}
 	return d, nil
+}
+
+// reseedRule gives the most requests and the longest time between reseeds.
+func reseedRule(level int) (uint64, time.Duration, error) {
+	switch level {
+	case 0, 1:
+		return 1 << 20, 600 * time.Second, nil
+	case 2:
+		return 1 << 10, 60 * time.Second, nil
+	}
+	return 0, 0, core.Errorf(core.Usage, "sm: drbg", "level %d: want 1 or 2", level)
+}
+
+// tighten has the generator reseed by a level's rule too. It never loosens.
+func (d *DRBG) tighten(level int) error {
+	requests, interval, err := reseedRule(level)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.requests, d.interval = min(d.requests, requests), min(d.interval, interval)
+	return nil
 }
 
 // seed sets V = Hash_df(parts), C = Hash_df(0 ‖ V) and starts the count.
@@ -239,3 +257,15 @@ func (m moduleReader) ReadWith(p, additional []byte) error {
 // source, started at its first use. Safe for concurrent use. Errors: Integrity,
 // for ever once the source failed.
 func Rand() io.Reader { return moduleReader{} }
+
+// TightenRand has the module's generator reseed by the rule of a level of
+// GM/T 0028, 1 or 2, from now on; of several calls the strictest counts.
+// Errors: Integrity, Usage.
+// req: G-7.9-02
+func TightenRand(level int) error {
+	d, err := moduleReader{}.get()
+	if err != nil {
+		return err
+	}
+	return d.tighten(level)
+}

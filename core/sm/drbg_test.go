@@ -93,6 +93,28 @@ func TestReseedRule(t *testing.T) {
 	}
 }
 
+// A generator under way takes a stricter rule over and never a looser one.
+// req: G-7.9-02
+func TestTighten(t *testing.T) {
+	src := new(counting)
+	d, err := NewDRBG(src, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, level := range []int{2, 1} {
+		if err := d.tighten(level); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base, buf := src.n, make([]byte, blockLen*(1<<10+1))
+	if _, err := d.Read(buf); err != nil || src.n != base+entropyLen {
+		t.Errorf("%d bytes of entropy after 1025 requests, want %d; %v", src.n-base, entropyLen, err)
+	}
+	if err := d.tighten(3); !errors.Is(err, core.Usage) {
+		t.Errorf("level 3: %v", err)
+	}
+}
+
 // after gives n good bytes and then those of bad.
 type after struct {
 	n   int
