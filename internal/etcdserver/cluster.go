@@ -168,7 +168,12 @@ func (c *Cluster) Kill(i int) {
 
 // Pause stops member i without ending it, Resume lets it go on: its
 // connections stay and nothing answers.
-func (c *Cluster) Pause(i int) { c.signal(i, syscall.SIGSTOP, true) }
+func (c *Cluster) Pause(i int) {
+	c.signal(i, syscall.SIGSTOP, true)
+	for end := time.Now().Add(10 * time.Second); c.members[i].proc != nil && !c.members[i].proc.Still() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
 
 // Resume undoes Pause.
 func (c *Cluster) Resume(i int) { c.signal(i, syscall.SIGCONT, false) }
