@@ -213,7 +213,8 @@ func zeroised(t *testing.T, mode string, agent bool) {
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
 	if err != nil {
-		t.Fatalf("the child ended: %v", err)
+		_ = cmd.Wait()
+		t.Fatalf("the child ended: %v, %s: %s", err, cmd.ProcessState, said.Bytes())
 	}
 	sig, err := hex.DecodeString(strings.TrimSpace(line))
 	if err != nil || len(sig) != 64 {
