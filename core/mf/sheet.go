@@ -107,7 +107,7 @@ func (s *Sheet) text(prefix string, code []byte) *secret.Buffer {
 func sheetChecksum(prefix string, body []byte) [sheetSum]byte {
 	msg := enc.Join(enc.Str(prefix), body)
 	defer secret.Zero(msg)
-	h := sm.SM3(msg)
+	h := sm.SecretSM3(msg)
 	return [sheetSum]byte(h[:sheetSum])
 }
 

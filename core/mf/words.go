@@ -22,7 +22,7 @@ const (
 func wordsSum(code []byte) [2]byte {
 	msg := enc.Join(enc.Str(headWords), code)
 	defer secret.Zero(msg)
-	h := sm.SM3(msg)
+	h := sm.SecretSM3(msg)
 	return [2]byte{h[0], h[1]}
 }
 

@@ -74,7 +74,7 @@ func (k *FileKeyStore) Load(_ context.Context, name string) (*secret.Buffer, err
 	if len(raw) <= head || len(raw) > maxKeyFile || !bytes.Equal(raw[:len(keyFileMagic)], keyFileMagic) {
 		return nil, core.Errorf(core.Integrity, op, "%s is not a key file of version 1", name)
 	}
-	sum := sm.SM3(raw[head:])
+	sum := sm.SecretSM3(raw[head:])
 	if subtle.ConstantTimeCompare(sum[:keyFileSum], raw[len(keyFileMagic):head]) != 1 {
 		return nil, core.Errorf(core.Integrity, op, "%s is damaged: use the recovery sheet", name)
 	}
@@ -92,7 +92,7 @@ func (k *FileKeyStore) Store(_ context.Context, name string, s *secret.Buffer) e
 	}
 	raw := make([]byte, 0, head+s.Len())
 	defer func() { secret.Zero(raw[:cap(raw)]) }()
-	sum := sm.SM3(s.Bytes())
+	sum := sm.SecretSM3(s.Bytes())
 	raw = append(raw, keyFileMagic...)
 	raw = append(raw, sum[:keyFileSum]...)
 	raw = append(raw, s.Bytes()...)

@@ -11,11 +11,18 @@ import (
 	"github.com/keposs/keposs/core"
 )
 
-// SM3 returns the digest of data (GM/T 0004).
+// SM3 returns the digest of data (GM/T 0004). Blocks of data stay on the stack:
+// for secrets use SecretSM3.
 func SM3(data []byte) [32]byte { return sm3.Sum(data) }
 
+// SecretSM3 is SM3 that leaves no copy of data behind.
+func SecretSM3(data []byte) (out [32]byte) {
+	guarded(func() { digest(&out, data) })
+	return out
+}
+
 // NewSM3 returns a running SM3. Its state stays in memory until collected: for
-// secrets use HMAC, KDF, or SM3Of inside Guard.
+// secrets use HMAC, KDF, SecretSM3, or SM3Of inside Guard.
 func NewSM3() hash.Hash { return sm3.New() }
 
 // SM3Of returns SM3 of the parts joined without separators and zeroes the

@@ -113,6 +113,16 @@ func residueWork(mode string, in masked) error {
 			p := k.Public()
 			Products(&Product{K: &plain, P: &p}, &Product{K: &plain})
 			clear(plain[:])
+		case "digest":
+			_, _ = maskedReader{in.d}.Read(plain[:])
+			kept = SecretSM3(plain[:])
+			clear(plain[:])
+		case "sm3":
+			_, _ = maskedReader{in.d}.Read(plain[:])
+			kept = SM3(plain[:])
+			clear(plain[:])
+			k.Wipe()
+			return nil
 		case "exchange":
 			err = residueExchange(k, in, id)
 		}
@@ -198,12 +208,12 @@ func residuePatterns(t *testing.T, d, z []byte, msg, id []byte) []memscan.Patter
 	return out
 }
 
-// A process that signed, decrypted, multiplied, made a key or agreed on one holds no copy
-// of d, (1+d)^-1 or the nonce in any form; the two controls show that the scan
-// sees what is there.
+// A process that signed, decrypted, multiplied, hashed d, made a key or agreed on
+// one holds no copy of d, (1+d)^-1 or the nonce in any form; the three controls
+// show that the scan sees what is there.
 // req: TK-01, K-7.2-07, K-7.1-07, G-7.9-11, X-11
 func TestNoCopyIsLeft(t *testing.T) {
-	for _, mode := range []string{"sign", "decrypt", "generate", "products", "exchange", "keep", "gmsm"} {
+	for _, mode := range []string{"sign", "decrypt", "generate", "products", "exchange", "digest", "keep", "gmsm", "sm3"} {
 		t.Run(mode, func(t *testing.T) {
 			k, err := GenerateKey(nil)
 			if err != nil {
@@ -245,7 +255,7 @@ func TestNoCopyIsLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%d finds in %d MiB", len(finds), scanned>>20)
-			if mode == "keep" || mode == "gmsm" {
+			if mode == "keep" || mode == "gmsm" || mode == "sm3" {
 				if len(finds) == 0 {
 					t.Error("control: the scan does not see a key that is there")
 				}
