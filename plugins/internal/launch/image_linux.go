@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,13 +37,26 @@ func (i *Image) take(r io.Reader, name string) error {
 	if err := w.Chmod(0o500); err != nil {
 		return err
 	}
-	seals := unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(w.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	if err := seal(w); err != nil {
 		return err
 	}
 	i.file, err = os.Open("/proc/self/fd/" + strconv.Itoa(fd))
 	runtime.KeepAlive(w)
 	return err
+}
+
+// seal forbids every change of f. The kernel waits 150 ms at most for whoever
+// holds one of f's pages and then refuses with EBUSY; on a busy machine that
+// may be reclaim, so it is asked again until a start would have timed out.
+func seal(f *os.File) error {
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	for end := time.Now().Add(Timeout); ; {
+		_, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // prepare makes cmd execute the sealed copy, or the private one: the former is descriptor 3 of the child,
