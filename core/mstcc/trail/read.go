@@ -160,6 +160,9 @@ func Read(dir string, from uint64, most int) (out []Event, err error) {
 		if first+perSegment < from {
 			continue
 		}
+		if len(out) == most {
+			break
+		}
 		s, err := readSegment(dir, first)
 		if err != nil {
 			return nil, err
