@@ -53,7 +53,7 @@ type head [32]byte
 
 // next is the chain's head after one line's JSON.
 func (h head) next(body []byte) head {
-	return head(sm.SM3(enc.Join(enc.Str("terminal-audit"), h[:], enc.Str(string(body)))))
+	return head(sm.SM3(enc.Join(enc.Str("terminal-audit"), h[:], body)))
 }
 
 // A Log is open for appending by one process. Safe for concurrent use.
