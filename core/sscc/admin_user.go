@@ -26,7 +26,7 @@ type UserInfo struct {
 func (s *Server) userInfo(k *keyring, u *user, app, id protocol.ID) UserInfo {
 	h := u.hot
 	i := UserInfo{App: app, ID: id, State: h.state.String(), Mode: h.mode, Gen: h.gen, Used: h.used(), Limit: uint32(h.limit),
-		UnlockSeq: h.unlockSeq, Device: h.device, LastTry: h.lastTry, Subject: digestOf(k, u.key).hex()}
+		UnlockSeq: h.unlockSeq, Device: h.device, LastTry: h.lastTry, Subject: digestOf(nil, k, u.key).hex()}
 	if !h.state.gone() && h.freeze < s.freeze.Load() {
 		i.State = "frozen"
 	}

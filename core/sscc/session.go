@@ -56,7 +56,7 @@ func (s *Server) OpenExchange(ctx context.Context, app, device protocol.ID, ra [
 		}
 		if err = out.x.Agree(ra[:]); !ok {
 			err = refused
-			s.audit.stranger(event{kind: evRefused, code: core.Refused, op: "exchange", subject: digestFor(&cost, k, device[:])})
+			s.audit.stranger(event{kind: evRefused, code: core.Refused, op: "exchange", subject: digestOf(&cost, k, device[:])})
 			k.level(&cost, exchangeNames, exchangeOpens)
 		}
 		return err
