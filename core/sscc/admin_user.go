@@ -113,7 +113,7 @@ func (s *Server) FindUser(ctx context.Context, tok Token, id protocol.ID) (info 
 			return err
 		}
 		for _, a := range as {
-			u, err := s.reload(ctx, k, &user{key: k.userKey(a.id, id)})
+			u, err := s.reload(ctx, k, &user{key: k.userKey(nil, a.id, id)})
 			if err != nil {
 				return err
 			}
@@ -130,7 +130,7 @@ func (s *Server) FindUser(ctx context.Context, tok Token, id protocol.ID) (info 
 // order changes one user's record on the administrator's order.
 func (s *Server) order(ctx context.Context, tok Token, app, id protocol.ID, of eventKind, fn func(k *keyring, u *user) (*blob, error)) error {
 	return s.asOfficer(ctx, tok, func(k *keyring) error {
-		u, err := s.reload(ctx, k, &user{key: k.userKey(app, id)})
+		u, err := s.reload(ctx, k, &user{key: k.userKey(nil, app, id)})
 		if err != nil {
 			return err
 		}

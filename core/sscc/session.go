@@ -86,7 +86,7 @@ func (s *Server) deviceKeyOf(ctx context.Context, cost *effort, k *keyring, app,
 	}
 	key = decoy.Public()
 	decoy.Wipe()
-	recs, err := s.store.get(ctx, true, k.appKeyFor(cost, app), k.deviceKeyFor(cost, app, id))
+	recs, err := s.store.get(ctx, true, k.appKey(cost, app), k.deviceKey(cost, app, id))
 	if err != nil {
 		return key, false, err
 	}
