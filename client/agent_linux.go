@@ -138,8 +138,8 @@ func (a *agent) open(ctx context.Context) error {
 	})
 }
 
-// ask for another profile: only before a user is initialised does it count, and
-// then the module is opened anew under it. The caller has the turn.
+// under has the module open under p, for a user who is still to be initialised;
+// where it does not open, it is opened as it was. The caller has the turn.
 func (a *agent) under(ctx context.Context, p Profile) error {
 	if err := p.Check(); err != nil {
 		return err
@@ -147,30 +147,20 @@ func (a *agent) under(ctx context.Context, p Profile) error {
 	if _, bound := a.c.module.UserID(); bound || p == a.profile {
 		return nil
 	}
-	err := errors.Join(a.c.module.Close(), a.c.host.close())
-	a.c.host = nil
-	if err != nil {
-		return err
-	}
 	was := a.profile
-	a.profile = p
-	if err := a.open(ctx); err != nil {
-		a.profile = was
-		return errors.Join(err, a.again(ctx))
+	if err := a.reopen(ctx, p); err != nil {
+		return errors.Join(err, a.reopen(ctx, was))
 	}
 	return nil
 }
 
-// again opens the module as it was, after another profile did not open.
-func (a *agent) again(ctx context.Context) error {
-	err := a.c.module.Close()
-	if a.c.host != nil {
-		err = errors.Join(err, a.c.host.close())
-		a.c.host = nil
-	}
-	if err != nil {
+// reopen opens the module anew under p. Module and host that are not opened
+// again stay closed, and say so.
+func (a *agent) reopen(ctx context.Context, p Profile) error {
+	if err := errors.Join(a.c.module.Close(), a.c.host.close()); err != nil {
 		return err
 	}
+	a.profile = p
 	return a.open(ctx)
 }
 

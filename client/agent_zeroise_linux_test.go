@@ -8,12 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/keposs/keposs/client/clienttest"
 	"github.com/keposs/keposs/core/mstcc/probes"
 	"github.com/keposs/keposs/internal/testenv"
+	"github.com/keposs/keposs/plugins/catalog"
 )
 
 // zeroiseAgent is the socket of the agent the child is an app of; "" = none.
@@ -87,5 +90,33 @@ func TestNothingStaysInAgent(t *testing.T) {
 			}
 			zeroised(t, mode, true)
 		})
+	}
+}
+
+// An agent whose plugins cannot be opened under another profile, nor again under
+// the one before, says so, and serves when they can.
+func TestAgentOutlivesAModuleThatDoesNotOpen(t *testing.T) {
+	dir, pinned := provisioned(t, clienttest.New(t)), t.TempDir()
+	socket, _ := agentOf(t, dir, func(o *AgentOptions) { o.Pinned = pinned })
+	limit := func(n uint32) *Client {
+		return atAgent(t, socket, right, func(o *Options) { o.Profile = DefaultProfile(); o.Profile.Limit = n })
+	}
+	broken := filepath.Join(pinned, catalog.ManifestName)
+	if err := os.WriteFile(broken, []byte("no manifest"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []uint32{2, 3} {
+		if _, err := limit(n).Initialize(t.Context(), InitRequest{}); err == nil {
+			t.Error("initialised without plugins")
+		}
+	}
+	if _, err := limit(2).ReloadPlugins(t.Context()); err == nil {
+		t.Error("reloaded what is no manifest")
+	}
+	if err := os.Remove(broken); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := limit(2).Initialize(t.Context(), InitRequest{}); err != nil {
+		t.Error(err)
 	}
 }

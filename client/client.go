@@ -201,14 +201,16 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 	if err != nil {
 		return cfg, err
 	}
-	if c.host, err = openHost(o); err != nil {
+	h, err := openHost(o)
+	if err != nil { // a closed one stays, as the module does
 		return cfg, err
 	}
+	c.host = h
 	cfg = mstcc.Config{
 		Dir:      c.folder.state(),
 		Keys:     keys,
-		Source:   c.host.source,
-		KDF:      c.host.kdf,
+		Source:   h.source,
+		KDF:      h.kdf,
 		Profile:  o.Profile,
 		Step:     o.Step,
 		Progress: o.Events,

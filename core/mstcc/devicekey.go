@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
 )
 
@@ -47,27 +48,27 @@ func (m *Module) redialNext(ctx context.Context) (Escrow, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := m.nextDevice(ctx)
+	d, pub, err := m.nextDevice(ctx)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.Close())
 	}
-	m.conn = proving{c, m, key}
+	d.Wipe()
+	m.conn = proving{c, m, pub}
 	return m.conn, nil
 }
 
-// nextDevice is the public half of DeviceKeyName(2).
-func (m *Module) nextDevice(ctx context.Context) (pub sm.PublicKey, err error) {
-	d, err := m.cfg.Keys.Load(ctx, DeviceKeyName(2))
-	if err != nil {
-		return pub, err
+// nextDevice is DeviceKeyName(2), which the caller wipes, and its public half.
+func (m *Module) nextDevice(ctx context.Context) (d *secret.Buffer, pub sm.PublicKey, err error) {
+	if d, err = m.cfg.Keys.Load(ctx, DeviceKeyName(2)); err != nil {
+		return nil, pub, err
 	}
-	defer d.Wipe()
 	k, err := sm.NewPrivateKey(d.Bytes())
 	if err != nil {
-		return pub, core.Errorf(core.Integrity, "mstcc: device key", "the key store holds something else: %w", err)
+		d.Wipe()
+		return nil, pub, core.Errorf(core.Integrity, "mstcc: device key", "the key store holds something else: %w", err)
 	}
 	defer k.Wipe()
-	return k.Public(), nil
+	return d, k.Public(), nil
 }
 
 // hangUp ends the session; the next service dials again.
@@ -81,7 +82,7 @@ func (m *Module) hangUp() {
 // moveDeviceKey makes DeviceKeyName(2), if there is one, the device key in use.
 // The session under the old key is over.
 func (m *Module) moveDeviceKey(ctx context.Context) (bool, error) {
-	d, err := m.cfg.Keys.Load(ctx, DeviceKeyName(2))
+	d, pub, err := m.nextDevice(ctx)
 	if errors.Is(err, core.NotFound) {
 		return false, nil
 	}
@@ -89,16 +90,11 @@ func (m *Module) moveDeviceKey(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer d.Wipe()
-	k, err := sm.NewPrivateKey(d.Bytes())
-	if err != nil {
-		return false, core.Errorf(core.Integrity, "mstcc: device key", "the key store holds something else: %w", err)
-	}
-	defer k.Wipe()
 	if err := m.cfg.Keys.Store(ctx, DeviceKeyName(1), d); err != nil {
 		return false, err
 	}
 	m.cfg.Step.At("store.devicekey")
-	m.cfg.Device = k.Public()
+	m.cfg.Device = pub
 	m.hangUp()
 	return true, m.cfg.Keys.Delete(ctx, DeviceKeyName(2))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/mstcc/internal/durable"
 )
 
 // maxLocalFile bounds every file this package reads, before it is read.
@@ -42,7 +43,7 @@ func writeFile(dir, name string, data []byte) (err error) {
 	if err = os.Rename(tmp, filepath.Join(dir, name)); err != nil {
 		return core.Errorf(core.Exhausted, op, "rename %s: %w", name, err)
 	}
-	return syncDir(dir)
+	return durable.Folder(dir)
 }
 
 // removeFile deletes dir/name durably; an absent file is fine.
@@ -54,7 +55,7 @@ func removeFile(dir, name string) error {
 	if err != nil {
 		return core.Errorf(core.Internal, "mstcc: remove", "%s: %w", name, err)
 	}
-	return syncDir(dir)
+	return durable.Folder(dir)
 }
 
 // readFile returns the bytes of dir/name, or NotFound.

@@ -18,7 +18,6 @@ type group struct {
 	three mont.Elem
 	c1    [32]byte  // (p−3)/4
 	c2    mont.Elem // √−z
-	gen   point
 
 	// mults and baseMult are fast and constant-time in k; false for the
 	// identity. check tells whether a point is on the curve.

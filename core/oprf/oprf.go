@@ -87,7 +87,6 @@ func newSM2() *group {
 		k, err := sm.ParsePoint(b)
 		return from(k, err == nil)
 	}
-	g.gen, _ = g.baseMult(&[32]byte{31: 1})
 	return g
 }
 

@@ -59,7 +59,7 @@ func (s *Server) CreateApp(ctx context.Context, tok Token, r AppRequest) (id pro
 			return err
 		}
 		a := &app{id: id, name: r.Name, limit: r.Limit, destroy: r.Destroy, created: s.now().Unix(), attest: r.Attest}
-		if err := s.putDoc(ctx, k, kindApp, &doc{key: k.appKey(id), plain: a.marshal()}); err != nil {
+		if err := s.putDoc(ctx, k, kindApp, &doc{key: k.appKey(nil, id), plain: a.marshal()}); err != nil {
 			return err
 		}
 		return s.audit.record(ctx, event{kind: evAppCreate, subject: s.audit.digest(k, id[:])})
@@ -96,7 +96,7 @@ func (s *Server) Apps(ctx context.Context, tok Token) (out []AppInfo, err error)
 // req: K-17.1-10
 func (s *Server) RevokeApp(ctx context.Context, tok Token, id protocol.ID) error {
 	return s.asOfficer(ctx, tok, func(k *keyring) error {
-		return s.editDoc(ctx, k, kindApp, k.appKey(id), "app", func(plain []byte) ([]byte, error) {
+		return s.editDoc(ctx, k, kindApp, k.appKey(nil, id), "app", func(plain []byte) ([]byte, error) {
 			a, err := parseApp(plain)
 			if err != nil || a.revoked {
 				return nil, err
@@ -203,7 +203,7 @@ func (s *Server) apps(ctx context.Context, k *keyring) (out []*app, err error) {
 		}
 		keys := make([]core.Key, len(ids))
 		for i, id := range ids {
-			keys[i] = k.appKey(id)
+			keys[i] = k.appKey(nil, id)
 		}
 		recs, err := s.store.get(ctx, true, keys...)
 		if err != nil {
@@ -239,7 +239,7 @@ type EnrolTicket struct {
 // req: K-17.1-05
 func (s *Server) NewTicket(ctx context.Context, tok Token, id protocol.ID) (et EnrolTicket, err error) {
 	err = s.asOfficer(ctx, tok, func(k *keyring) error {
-		ad, err := s.getDoc(ctx, k, kindApp, k.appKey(id))
+		ad, err := s.getDoc(ctx, k, kindApp, k.appKey(nil, id))
 		if err != nil {
 			return err
 		}

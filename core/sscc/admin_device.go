@@ -48,7 +48,7 @@ func (s *Server) Devices(ctx context.Context, tok Token, app protocol.ID) (out [
 // RevokeDevice refuses a device from the next call on, for good.
 func (s *Server) RevokeDevice(ctx context.Context, tok Token, app, id protocol.ID) error {
 	return s.asOfficer(ctx, tok, func(k *keyring) error {
-		return s.editDoc(ctx, k, kindDevice, k.deviceKey(app, id), "device", func(plain []byte) ([]byte, error) {
+		return s.editDoc(ctx, k, kindDevice, k.deviceKey(nil, app, id), "device", func(plain []byte) ([]byte, error) {
 			d, err := parseDevice(plain)
 			if err != nil || d.revoked {
 				return nil, err

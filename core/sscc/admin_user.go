@@ -26,7 +26,7 @@ type UserInfo struct {
 func (s *Server) userInfo(k *keyring, u *user, app, id protocol.ID) UserInfo {
 	h := u.hot
 	i := UserInfo{App: app, ID: id, State: h.state.String(), Mode: h.mode, Gen: h.gen, Used: h.used(), Limit: uint32(h.limit),
-		UnlockSeq: h.unlockSeq, Device: h.device, LastTry: h.lastTry, Subject: digestOf(k, u.key).hex()}
+		UnlockSeq: h.unlockSeq, Device: h.device, LastTry: h.lastTry, Subject: digestOf(nil, k, u.key).hex()}
 	if !h.state.gone() && h.freeze < s.freeze.Load() {
 		i.State = "frozen"
 	}
@@ -113,7 +113,7 @@ func (s *Server) FindUser(ctx context.Context, tok Token, id protocol.ID) (info 
 			return err
 		}
 		for _, a := range as {
-			u, err := s.reload(ctx, k, &user{key: k.userKey(a.id, id)})
+			u, err := s.reload(ctx, k, &user{key: k.userKey(nil, a.id, id)})
 			if err != nil {
 				return err
 			}
@@ -130,7 +130,7 @@ func (s *Server) FindUser(ctx context.Context, tok Token, id protocol.ID) (info 
 // order changes one user's record on the administrator's order.
 func (s *Server) order(ctx context.Context, tok Token, app, id protocol.ID, of eventKind, fn func(k *keyring, u *user) (*blob, error)) error {
 	return s.asOfficer(ctx, tok, func(k *keyring) error {
-		u, err := s.reload(ctx, k, &user{key: k.userKey(app, id)})
+		u, err := s.reload(ctx, k, &user{key: k.userKey(nil, app, id)})
 		if err != nil {
 			return err
 		}

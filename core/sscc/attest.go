@@ -76,7 +76,7 @@ func (s *Server) Attest(ctx context.Context, peer protocol.Peer, r protocol.Atte
 			s.cfg.Logger.Info("attestation refused", "platform", platform, "error", err)
 			return refused
 		}
-		return s.editDoc(ctx, c.k, kindDevice, c.k.deviceKey(peer.App, peer.Device), "device", func(plain []byte) ([]byte, error) {
+		return s.editDoc(ctx, c.k, kindDevice, c.k.deviceKey(nil, peer.App, peer.Device), "device", func(plain []byte) ([]byte, error) {
 			d, err := parseDevice(plain)
 			if err != nil {
 				return nil, err

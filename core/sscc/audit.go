@@ -53,7 +53,7 @@ func newAuditor(s *Server) *auditor {
 	return &auditor{s: s, kick: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
-func (a *auditor) digest(k *keyring, id []byte) digest { return digestOf(k, id) }
+func (a *auditor) digest(k *keyring, id []byte) digest { return digestOf(nil, k, id) }
 
 // note stores an event when there is time: nobody waits, a lost one is counted.
 func (a *auditor) note(_ context.Context, e event) { a.add(e, nil) }

@@ -94,7 +94,7 @@ func (c *call) committed(ctx context.Context, u *user, p *pending, r protocol.Co
 // made loads the user an initialisation made; nil when its Commit never stored
 // one.
 func (c *call) made(ctx context.Context, p *pending) (*user, error) {
-	u := &user{key: c.k.userKey(c.peer.App, p.user)}
+	u := &user{key: c.k.userKey(nil, c.peer.App, p.user)}
 	next, err := c.s.reload(ctx, c.k, u)
 	if err != nil || next.version == 0 {
 		return nil, err
@@ -149,7 +149,7 @@ func (c *call) commitInit(ctx context.Context, p *pending, r protocol.CommitRequ
 	if err != nil {
 		return err
 	}
-	u := &user{key: c.k.userKey(c.peer.App, p.user), hot: &hot{state: userActive, limit: c.app.limit, destroy: c.app.destroy,
+	u := &user{key: c.k.userKey(nil, c.peer.App, p.user), hot: &hot{state: userActive, limit: c.app.limit, destroy: c.app.destroy,
 		mode: pol.Escrow.Mode, gen: p.newGen, device: c.peer.Device, freeze: freeze}}
 	err = s.storeUser(ctx, c.k, u, c.record(p, pol))
 	if core.CodeOf(err) == core.Conflict { // the same Commit, at the same moment

@@ -112,7 +112,7 @@ func (s *Server) Enrol(ctx context.Context, r protocol.EnrolRequest) (ans protoc
 // claim checks the request and marks the ticket as used for its device.
 func (s *Server) claim(ctx context.Context, k *keyring, r protocol.EnrolRequest) (*ticket, error) {
 	for {
-		recs, err := s.store.get(ctx, true, k.ticketKey(r.Ticket), k.appKey(r.App), k.deviceKey(r.App, r.Device))
+		recs, err := s.store.get(ctx, true, k.ticketKey(r.Ticket), k.appKey(nil, r.App), k.deviceKey(nil, r.App, r.Device))
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func (s *Server) claim(ctx context.Context, k *keyring, r protocol.EnrolRequest)
 
 // addDevice stores the device; a repeat after a crash finds it or makes it.
 func (s *Server) addDevice(ctx context.Context, k *keyring, r protocol.EnrolRequest) error {
-	key := k.deviceKey(r.App, r.Device)
+	key := k.deviceKey(nil, r.App, r.Device)
 	d := &device{app: r.App, id: r.Device, key: r.Key, created: s.now().Unix()}
 	err := s.putDoc(ctx, k, kindDevice, &doc{key: key, plain: d.marshal()})
 	if core.CodeOf(err) != core.Conflict {

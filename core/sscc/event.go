@@ -77,9 +77,7 @@ func (d digest) hex() string {
 	return hex.EncodeToString(d[:])
 }
 
-func digestOf(k *keyring, id []byte) digest { return digestFor(nil, k, id) }
-
-func digestFor(e *effort, k *keyring, id []byte) (d digest) {
+func digestOf(e *effort, k *keyring, id []byte) (d digest) {
 	h := k.names.of(e, 'a', &k.auditKey, id)
 	copy(d[:], h[:])
 	return d

@@ -15,11 +15,11 @@ func TestLevel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.wipe()
-	sealed, err := k.seal(sm.Rand(), kindApp, k.appKeyFor(nil, k.realm), 1, []byte("plain"))
+	sealed, err := k.seal(sm.Rand(), kindApp, k.appKey(nil, k.realm), 1, []byte("plain"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := core.Record{Key: k.appKey(k.realm), Version: 1, Hot: sealed}
+	rec := core.Record{Key: k.appKey(nil, k.realm), Version: 1, Hot: sealed}
 	for _, want := range []effort{{1, 1}, {0, 0}} { // new, then remembered
 		var e effort
 		k.indexed(&e, []byte("tenant"), []byte("name"))

@@ -14,23 +14,25 @@ import (
 // req: G-7.6-03
 func (s *Server) noteRefused(ctx context.Context, c *call, err error) error {
 	code := core.CodeOf(err)
+	storage := false
 	switch code {
-	case core.Refused, core.Locked, core.Environment, core.Corrupt, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced, core.Internal:
+	case core.Refused, core.Locked, core.Environment:
+	case core.Corrupt, core.Exhausted, core.Unavailable, core.Indeterminate, core.Fenced, core.Internal:
+		storage = true
 	default:
 		return err
 	}
-	e := event{kind: evRefused, code: code, op: c.op, subject: digestFor(&c.cost, c.k, c.key), device: digestFor(&c.cost, c.k, c.peer.Device[:])}
+	e := event{kind: evRefused, code: code, op: c.op, subject: digestOf(&c.cost, c.k, c.key), device: digestOf(&c.cost, c.k, c.peer.Device[:])}
 	if code == core.Refused {
 		c.k.level(&c.cost, callNames, callOpens)
 	}
-	switch code {
-	case core.Refused, core.Locked, core.Environment:
-		if failed := s.audit.record(ctx, e); failed != nil {
-			return failed
-		}
+	if storage {
+		s.audit.stranger(e)
 		return err
 	}
-	s.audit.stranger(e)
+	if failed := s.audit.record(ctx, e); failed != nil {
+		return failed
+	}
 	return err
 }
 

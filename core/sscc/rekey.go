@@ -37,7 +37,7 @@ func (c *call) rekey(ctx context.Context, key protocol.Point) error {
 		return nil
 	}
 	for {
-		d, err := c.s.getDoc(ctx, c.k, kindDevice, c.k.deviceKey(c.peer.App, c.peer.Device))
+		d, err := c.s.getDoc(ctx, c.k, kindDevice, c.k.deviceKey(nil, c.peer.App, c.peer.Device))
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (s *Server) OpenExchange(ctx context.Context, app, device protocol.ID, ra [
 		}
 		if err = out.x.Agree(ra[:]); !ok {
 			err = refused
-			s.audit.stranger(event{kind: evRefused, code: core.Refused, op: "exchange", subject: digestFor(&cost, k, device[:])})
+			s.audit.stranger(event{kind: evRefused, code: core.Refused, op: "exchange", subject: digestOf(&cost, k, device[:])})
 			k.level(&cost, exchangeNames, exchangeOpens)
 		}
 		return err
@@ -86,7 +86,7 @@ func (s *Server) deviceKeyOf(ctx context.Context, cost *effort, k *keyring, app,
 	}
 	key = decoy.Public()
 	decoy.Wipe()
-	recs, err := s.store.get(ctx, true, k.appKeyFor(cost, app), k.deviceKeyFor(cost, app, id))
+	recs, err := s.store.get(ctx, true, k.appKey(cost, app), k.deviceKey(cost, app, id))
 	if err != nil {
 		return key, false, err
 	}

@@ -118,21 +118,18 @@ func parseDevice(b []byte) (*device, error) {
 	return d, nil
 }
 
-func (k *keyring) appKey(id protocol.ID) core.Key { return k.appKeyFor(nil, id) }
-func (k *keyring) deviceKey(app, id protocol.ID) core.Key {
-	return k.deviceKeyFor(nil, app, id)
-}
-
-func (k *keyring) appKeyFor(e *effort, id protocol.ID) core.Key {
+func (k *keyring) appKey(e *effort, id protocol.ID) core.Key {
 	return k.indexed(e, enc.Str("app"), id[:])
 }
 
-func (k *keyring) deviceKeyFor(e *effort, app, id protocol.ID) core.Key {
+func (k *keyring) deviceKey(e *effort, app, id protocol.ID) core.Key {
 	return k.indexed(e, enc.Str("device"), app[:], id[:])
 }
 
 // userKey is HMAC-SM3 over enc(tenant, user): another app's user is absent.
-func (k *keyring) userKey(app, id protocol.ID) core.Key { return k.index(app[:], id[:]) }
+func (k *keyring) userKey(e *effort, app, id protocol.ID) core.Key {
+	return k.indexed(e, app[:], id[:])
+}
 
 // A call is one request of an authenticated peer: what was read for it.
 type call struct {
@@ -185,7 +182,7 @@ func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id 
 	}
 	return s.holding(func(k *keyring) error {
 		c := &call{s: s, k: k, peer: peer, op: op}
-		c.key = k.indexed(&c.cost, peer.App[:], id[:]) // its userKey
+		c.key = k.userKey(&c.cost, peer.App, id)
 		u, err := c.admit(ctx)
 		if err == nil {
 			err = fn(c, u)
@@ -197,7 +194,7 @@ func (s *Server) serveIf(ctx context.Context, op string, peer protocol.Peer, id 
 // admit reads app, device, user and the realm's freeze count at once. Whether
 // the app is revoked is the caller's to look at.
 func (c *call) admit(ctx context.Context) (*user, error) {
-	recs, err := c.s.store.get(ctx, true, c.k.appKeyFor(&c.cost, c.peer.App), c.k.deviceKeyFor(&c.cost, c.peer.App, c.peer.Device), c.key, c.k.stateKey)
+	recs, err := c.s.store.get(ctx, true, c.k.appKey(&c.cost, c.peer.App), c.k.deviceKey(&c.cost, c.peer.App, c.peer.Device), c.key, c.k.stateKey)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package trail
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
@@ -100,7 +99,7 @@ func parseSegment(first uint64, b []byte) (*segment, error) {
 			return nil, fmt.Errorf("event %d does not chain with the one before", seq)
 		}
 		var e Event
-		d := json.NewDecoder(bufio.NewReader(bytes.NewReader(body)))
+		d := json.NewDecoder(bytes.NewReader(body))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&e); err != nil || e.Seq != seq {
 			return nil, fmt.Errorf("event %d is malformed", seq)
@@ -159,6 +158,9 @@ func Read(dir string, from uint64, most int) (out []Event, err error) {
 	for _, first := range list {
 		if first+perSegment < from {
 			continue
+		}
+		if len(out) == most {
+			break
 		}
 		s, err := readSegment(dir, first)
 		if err != nil {

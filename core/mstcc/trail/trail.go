@@ -24,6 +24,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/enc"
+	"github.com/keposs/keposs/core/mstcc/internal/durable"
 	"github.com/keposs/keposs/core/sm"
 )
 
@@ -53,7 +54,7 @@ type head [32]byte
 
 // next is the chain's head after one line's JSON.
 func (h head) next(body []byte) head {
-	return head(sm.SM3(enc.Join(enc.Str("terminal-audit"), h[:], enc.Str(string(body)))))
+	return head(sm.SM3(enc.Join(enc.Str("terminal-audit"), h[:], body)))
 }
 
 // A Log is open for appending by one process. Safe for concurrent use.
@@ -142,7 +143,7 @@ func (l *Log) begin() error {
 	}
 	l.file = f
 	_, err = fmt.Fprintf(f, "%s%x\n", opening, l.head)
-	return errors.Join(err, f.Sync(), syncFolder(l.dir))
+	return errors.Join(err, f.Sync(), durable.Folder(l.dir))
 }
 
 // Add stores one event; it is durable when Add returns. After a failure every

@@ -161,29 +161,25 @@ func lostReplies(t *testing.T, fresh func(*testing.T) core.Backend) {
 func contention(t *testing.T, fresh func(*testing.T) core.Backend) {
 	s := newSite(t, slow{fresh(t), 300 * time.Microsecond}, 3, 10)
 	u := s.user(protocol.ModePlain)
-	var wg sync.WaitGroup
 	var total atomic.Int64
-	for i := range crowd {
-		wg.Go(func() {
-			for range 2 {
-				tries, _, err := u.try(i, newID(), protocol.Point{})
-				switch core.CodeOf(err) {
-				case core.Unknown:
-					total.Add(1)
-					if tries.Used > tries.Limit {
-						t.Errorf("%d of %d tries used", tries.Used, tries.Limit)
-					}
-				case core.Locked, core.Throttled:
-				default:
-					t.Errorf("contention became %v", err)
+	together(func(i int) {
+		for range 2 {
+			tries, _, err := u.try(i, newID(), protocol.Point{})
+			switch core.CodeOf(err) {
+			case core.Unknown:
+				total.Add(1)
+				if tries.Used > tries.Limit {
+					t.Errorf("%d of %d tries used", tries.Used, tries.Limit)
 				}
-				if _, err := u.confirm(i+1, u.status(i).Held); core.CodeOf(err) != core.Unknown && core.CodeOf(err) != core.Invalid {
-					t.Errorf("contention became %v", err)
-				}
+			case core.Locked, core.Throttled:
+			default:
+				t.Errorf("contention became %v", err)
 			}
-		})
-	}
-	wg.Wait()
+			if _, err := u.confirm(i+1, u.status(i).Held); core.CodeOf(err) != core.Unknown && core.CodeOf(err) != core.Invalid {
+				t.Errorf("contention became %v", err)
+			}
+		}
+	})
 	if st := u.status(0); int64(st.Seq) != total.Load() {
 		t.Fatalf("%d tries answered, the counter says %d", total.Load(), st.Seq)
 	}

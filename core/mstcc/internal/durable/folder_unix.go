@@ -1,6 +1,7 @@
 //go:build unix
 
-package mstcc
+// Package durable makes names in the terminal's folders last through a power cut.
+package durable
 
 import (
 	"os"
@@ -8,8 +9,8 @@ import (
 	"github.com/keposs/keposs/core"
 )
 
-// syncDir makes a rename or removal in dir durable.
-func syncDir(dir string) error {
+// Folder makes a new name, a rename or a removal in dir durable.
+func Folder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return core.Errorf(core.Internal, "mstcc: sync folder", "%w", err)
