@@ -85,17 +85,6 @@ func (l *Load) sound(ctx context.Context, b core.Backend) error {
 	return nil
 }
 
-// during lets l write over b while harm is done, and returns when neither runs.
-func (l *Load) during(ctx context.Context, b core.Backend, harm func() error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	wrote := make(chan error, 1)
-	go func() { wrote <- l.Run(ctx, b) }()
-	err := harm()
-	cancel()
-	return first(err, <-wrote)
-}
-
 // again opens a place anew after its process was killed, which may hold its
 // lock for a moment.
 func (f *Fixture) again(ctx context.Context) error {
@@ -118,7 +107,7 @@ func instant() time.Duration {
 }
 
 func killWriting(ctx context.Context, f *Fixture, l *Load) error {
-	return l.during(ctx, f, func() error {
+	return l.During(ctx, f, func() error {
 		begun := l.Acks()
 		for l.Acks() < begun+20 && ctx.Err() == nil { // a cold process has begun to write
 			time.Sleep(time.Millisecond)
@@ -153,7 +142,7 @@ func killOpening(ctx context.Context, f *Fixture, l *Load) error {
 }
 
 func killClosing(ctx context.Context, f *Fixture, l *Load) error {
-	if err := l.during(ctx, f, func() error { time.Sleep(instant()); return nil }); err != nil {
+	if err := l.During(ctx, f, func() error { time.Sleep(instant()); return nil }); err != nil {
 		return err
 	}
 	closed := make(chan struct{})

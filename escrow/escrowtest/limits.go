@@ -107,7 +107,7 @@ func diskFull(ctx context.Context, r *Rig) error {
 	}
 	defer done()
 	l, filler := NewLoad(8), ""
-	if err := l.during(ctx, f, func() error {
+	if err := l.During(ctx, f, func() error {
 		time.Sleep(instant())
 		var err error
 		if filler, err = d.Fill(); err != nil {

@@ -43,7 +43,7 @@ func blackout(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.L
 	if err != nil {
 		return err
 	}
-	err = during(ctx, l, p.Backend, func() error {
+	err = l.During(ctx, p.Backend, func() error {
 		wait()
 		if err := p.stop(); err != nil { // without power no program goes on either
 			return err
@@ -131,7 +131,7 @@ func full(name string) func(context.Context, *run, int) error {
 		defer p.close()
 		for range rounds {
 			before := l.Acks()
-			err := during(ctx, l, p.Backend, func() error {
+			err := l.During(ctx, p.Backend, func() error {
 				time.Sleep(moment())
 				filler, err := d.Fill()
 				if err != nil {

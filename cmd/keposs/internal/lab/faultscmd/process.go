@@ -79,20 +79,6 @@ func moment() time.Duration {
 	return 100*time.Millisecond + time.Duration(rand.Int64N(int64(400*time.Millisecond)))
 }
 
-// during lets l write over b and does harm meanwhile; it returns when neither runs.
-func during(ctx context.Context, l *escrowtest.Load, b core.Backend, harm func() error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	wrote := make(chan error, 1)
-	go func() { wrote <- l.Run(ctx, b) }()
-	err := harm()
-	cancel()
-	if werr := <-wrote; err == nil {
-		err = werr
-	}
-	return err
-}
-
 // reopen starts a backend again over what a fault left in dir and judges the round.
 func (r *run) reopen(ctx context.Context, fault, name, dir string, l *escrowtest.Load, before uint64) error {
 	p, err := open(ctx, name, dir)
@@ -118,7 +104,7 @@ func kill(name string) func(context.Context, *run, int) error {
 			if err != nil {
 				return err
 			}
-			err = during(ctx, l, p.Backend, func() error { time.Sleep(moment()); return p.kill() })
+			err = l.During(ctx, p.Backend, func() error { time.Sleep(moment()); return p.kill() })
 			p.close()
 			if err != nil {
 				return err

@@ -52,7 +52,7 @@ func (r *run) repeat(ctx context.Context, name string, b core.Backend, rounds in
 	l := escrowtest.NewLoad(clients)
 	for range rounds {
 		before := l.Acks()
-		if err := during(ctx, l, b, harm); err != nil {
+		if err := l.During(ctx, b, harm); err != nil {
 			return err
 		}
 		if err := r.judge(ctx, name, l, b, before); err != nil {
