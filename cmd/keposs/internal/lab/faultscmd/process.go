@@ -10,6 +10,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/internal/child"
 	"github.com/keposs/keposs/plugins"
 )
 
@@ -54,7 +55,7 @@ func open(ctx context.Context, name, dir string) (*process, error) {
 func (p *process) kill() error { return p.do((*os.Process).Kill) }
 
 // stop makes the process stand still until it is killed.
-func (p *process) stop() error { return p.do(halt) }
+func (p *process) stop() error { return p.do(child.Halt) }
 
 func (p *process) do(f func(*os.Process) error) error {
 	info, _ := plugins.InfoOf(p.Backend)
