@@ -183,6 +183,30 @@ func (c *Cluster) Resume(i int) {
 	}
 }
 
+// KillLeader kills the member that leads and brings it back after 3 s.
+func (c *Cluster) KillLeader(ctx context.Context) error {
+	lead, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	c.Kill(lead)
+	time.Sleep(3 * time.Second)
+	return errors.Join(c.Run(lead), c.Ready(ctx, lead))
+}
+
+// PauseLeader has the member that leads stand still, with all its connections,
+// for 4 s: until another one leads.
+func (c *Cluster) PauseLeader(ctx context.Context) error {
+	lead, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	c.Pause(lead)
+	time.Sleep(4 * time.Second)
+	c.Resume(lead)
+	return c.Ready(ctx, lead)
+}
+
 // Stop ends all members and removes their folders.
 func (c *Cluster) Stop() {
 	for i := range c.members {
