@@ -24,8 +24,6 @@ var exports = []Case{
 
 const noExport = Skip("this backend does not export")
 
-func errorIsUnsupported(err error) bool { return errors.Is(err, core.Unsupported) }
-
 func exporter(b core.Backend) (core.Exporter, error) {
 	x, ok := b.(core.Exporter)
 	if !ok {
@@ -44,7 +42,7 @@ func freshExporter(ctx context.Context, r *Rig) (*Fixture, core.Exporter, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := x.Export(ctx, core.ScanRequest{Limit: 1}); errorIsUnsupported(err) {
+	if _, err := x.Export(ctx, core.ScanRequest{Limit: 1}); errors.Is(err, core.Unsupported) {
 		return nil, nil, noExport
 	} else if err != nil {
 		return nil, nil, err
@@ -85,25 +83,13 @@ func bring(ctx context.Context, x core.Exporter, recs []core.Record, dead []bool
 
 // export gives all pages.
 func export(ctx context.Context, x core.Exporter, limit int, each func(core.Record, bool) error) error {
-	req := core.ScanRequest{Limit: limit}
-	for {
+	return paged(ctx, func(ctx context.Context, req core.ScanRequest) (core.Page, error) {
 		p, err := x.Export(ctx, req)
 		if err != nil {
-			return fmt.Errorf("export: %w", err)
+			err = fmt.Errorf("export: %w", err)
 		}
-		for i, r := range p.Records {
-			if err := each(r, p.Deleted != nil && p.Deleted[i]); err != nil {
-				return err
-			}
-		}
-		if p.Next == nil {
-			return nil
-		}
-		if bytes.Compare(p.Next, req.After) <= 0 {
-			return errors.New("the export's Next does not move on")
-		}
-		req.After = p.Next
-	}
+		return p, err
+	}, core.ScanRequest{Limit: limit}, each)
 }
 
 func differs(a, b core.Record, aDead, bDead bool) string {

@@ -85,17 +85,6 @@ func (l *Load) sound(ctx context.Context, b core.Backend) error {
 	return nil
 }
 
-// during lets l write over b while harm is done, and returns when neither runs.
-func (l *Load) during(ctx context.Context, b core.Backend, harm func() error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	wrote := make(chan error, 1)
-	go func() { wrote <- l.Run(ctx, b) }()
-	err := harm()
-	cancel()
-	return first(err, <-wrote)
-}
-
 // again opens a place anew after its process was killed, which may hold its
 // lock for a moment.
 func (f *Fixture) again(ctx context.Context) error {
@@ -114,11 +103,22 @@ func (f *Fixture) again(ctx context.Context) error {
 
 // instant is a random moment in which a store has work under way.
 func instant() time.Duration {
-	return 20*time.Millisecond + time.Duration(rand.Int64N(int64(150*time.Millisecond)))
+	return 20*time.Millisecond + rand.N(150*time.Millisecond)
+}
+
+// killIn kills f's process at a random instant of the first while of do, whose
+// answer nobody hears, and returns when do has.
+func (f *Fixture) killIn(while time.Duration, do func()) error {
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	time.Sleep(rand.N(while))
+	err := f.rig.Kill(f.Backend)
+	<-done
+	return err
 }
 
 func killWriting(ctx context.Context, f *Fixture, l *Load) error {
-	return l.during(ctx, f, func() error {
+	return l.During(ctx, f, func() error {
 		begun := l.Acks()
 		for l.Acks() < begun+20 && ctx.Err() == nil { // a cold process has begun to write
 			time.Sleep(time.Millisecond)
@@ -141,29 +141,14 @@ func killOpening(ctx context.Context, f *Fixture, l *Load) error {
 		return err
 	}
 	f.Backend = b
-	opened := make(chan struct{})
-	go func() {
-		defer close(opened)
-		_ = b.Configure(ctx, f.Place.Config) // nobody hears the answer
-	}()
-	time.Sleep(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
-	err = f.rig.Kill(b)
-	<-opened
-	return err
+	return f.killIn(60*time.Millisecond, func() { _ = b.Configure(ctx, f.Place.Config) })
 }
 
 func killClosing(ctx context.Context, f *Fixture, l *Load) error {
-	if err := l.during(ctx, f, func() error { time.Sleep(instant()); return nil }); err != nil {
+	if err := l.During(ctx, f, func() error { time.Sleep(instant()); return nil }); err != nil {
 		return err
 	}
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		_ = f.Backend.Close() // the same
-	}()
-	time.Sleep(time.Duration(rand.Int64N(int64(20 * time.Millisecond))))
-	_ = f.rig.Kill(f.Backend) // it may have ended by itself
-	<-closed
+	_ = f.killIn(20*time.Millisecond, func() { _ = f.Backend.Close() }) // it may have ended by itself
 	return nil
 }
 
@@ -178,14 +163,7 @@ func killedImporting(ctx context.Context, r *Rig) error {
 		if err != nil {
 			return err
 		}
-		imported := make(chan struct{})
-		go func() {
-			defer close(imported)
-			_ = bring(ctx, x, recs, dead) // nobody hears the answer
-		}()
-		time.Sleep(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
-		err = r.Kill(f.Backend)
-		<-imported
+		err = f.killIn(60*time.Millisecond, func() { _ = bring(ctx, x, recs, dead) })
 		if err = first(err, f.again(ctx)); err != nil {
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -107,15 +106,15 @@ func diskFull(ctx context.Context, r *Rig) error {
 		return err
 	}
 	defer done()
-	l := NewLoad(8)
-	filler := filepath.Join(d.Dir(), "filler")
-	if err := l.during(ctx, f, func() error {
+	l, filler := NewLoad(8), ""
+	if err := l.During(ctx, f, func() error {
 		time.Sleep(instant())
-		if err := occupy(filler); err != nil {
+		var err error
+		if filler, err = d.Fill(); err != nil {
 			return fmt.Errorf("harness: fill the disk: %w", err)
 		}
 		time.Sleep(2 * time.Second)
-		_, err := commit(ctx, f, put(newKeys().at(0), 0, "h", strings.Repeat("b", core.MaxBlob)))
+		_, err = commit(ctx, f, put(newKeys().at(0), 0, "h", strings.Repeat("b", core.MaxBlob)))
 		switch core.CodeOf(err) {
 		case core.Unknown, core.Exhausted, core.Unavailable, core.Indeterminate: // there may be room inside the files
 		default:
@@ -133,19 +132,4 @@ func diskFull(ctx context.Context, r *Rig) error {
 		return err
 	}
 	return want(ctx, f, put(newKeys().at(0), 0, "h", "b"), 1)
-}
-
-// occupy writes a file until the disk is full.
-func occupy(name string) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	for block := make([]byte, 1<<20); len(block) >= 512; {
-		if _, err := f.Write(block); err != nil {
-			block = block[:len(block)/2]
-		}
-	}
-	return nil
 }

@@ -73,6 +73,18 @@ func (l *Load) Run(ctx context.Context, b core.Backend) error {
 	return errors.Join(errs...)
 }
 
+// During has every client write over b while harm is done, and returns when
+// neither runs.
+func (l *Load) During(ctx context.Context, b core.Backend, harm func() error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wrote := make(chan error, 1)
+	go func() { wrote <- l.Run(ctx, b) }()
+	err := harm()
+	cancel()
+	return first(err, <-wrote)
+}
+
 func (c *loadClient) step(ctx context.Context, l *Load, b core.Backend) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -73,7 +73,7 @@ func powerCut(ctx context.Context, r *Rig) error {
 	defer done()
 	l := NewLoad(16)
 	for range max(1, r.rounds(1)/2) {
-		if err := l.during(ctx, f, func() error {
+		if err := l.During(ctx, f, func() error {
 			begun := l.Acks()
 			for l.Acks() < begun+50 && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
@@ -101,7 +101,7 @@ func failedSync(ctx context.Context, r *Rig) error {
 	}
 	defer done()
 	l, ks := NewLoad(8), newKeys()
-	if err := l.during(ctx, f, func() error { time.Sleep(instant()); l.PowerOff(); return d.Cut() }); err != nil {
+	if err := l.During(ctx, f, func() error { time.Sleep(instant()); l.PowerOff(); return d.Cut() }); err != nil {
 		return err
 	}
 	time.Sleep(200 * time.Millisecond)

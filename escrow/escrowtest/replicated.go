@@ -40,7 +40,7 @@ func harmed(name string) func(context.Context, *Rig) error {
 		for range harms {
 			begun := l.Acks()
 			told := make(chan error, 1)
-			if err := l.during(ctx, f, func() error {
+			if err := l.During(ctx, f, func() error {
 				busy, stop := context.WithCancel(ctx)
 				go func() { told <- busyHistory(busy, handles) }()
 				err := harm(ctx)

@@ -35,10 +35,15 @@ var scans = []Case{
 		"Positions must be keys, not offsets.", "D", 0, wholeUnderChurn},
 }
 
-// walk reads all pages.
+// walk reads all pages of a scan.
 func walk(ctx context.Context, b core.Backend, req core.ScanRequest, each func(core.Record, bool) error) error {
+	return paged(ctx, b.Scan, req, each)
+}
+
+// paged reads all pages that read gives.
+func paged(ctx context.Context, read func(context.Context, core.ScanRequest) (core.Page, error), req core.ScanRequest, each func(core.Record, bool) error) error {
 	for pages := 0; ; pages++ {
-		p, err := b.Scan(ctx, req)
+		p, err := read(ctx, req)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package etcd_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -63,13 +62,7 @@ func TestLeaderKill(t *testing.T) {
 	acks, err := escrowtest.Steps(t.Context(), b, 8, func() error {
 		for range 2 {
 			time.Sleep(time.Second)
-			lead, err := c.Leader(t.Context())
-			if err != nil {
-				return err
-			}
-			c.Kill(lead)
-			time.Sleep(3 * time.Second)
-			if err := errors.Join(c.Run(lead), c.Ready(t.Context(), lead)); err != nil {
+			if err := c.KillLeader(t.Context()); err != nil {
 				return err
 			}
 		}

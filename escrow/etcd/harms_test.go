@@ -2,7 +2,6 @@ package etcd_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/keposs/keposs/escrow/escrowtest"
-	"github.com/keposs/keposs/internal/etcdserver"
 	"github.com/keposs/keposs/internal/testenv"
 )
 
@@ -31,8 +29,8 @@ func TestConformanceUnderHarm(t *testing.T) {
 		return &escrowtest.Place{Config: p}, nil
 	}
 	h.Harms = map[string]func(context.Context) error{
-		"leader-kill":  func(ctx context.Context) error { return killLeader(ctx, c) },
-		"leader-pause": func(ctx context.Context) error { return pauseLeader(ctx, c) },
+		"leader-kill":  c.KillLeader,
+		"leader-pause": c.PauseLeader,
 		"partition": func(ctx context.Context) error {
 			return toxic(ctx, proxies[:1], `{"name":"harm","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 		},
@@ -41,27 +39,6 @@ func TestConformanceUnderHarm(t *testing.T) {
 		},
 	}
 	escrowtest.RunGroup(t, h, "L")
-}
-
-func killLeader(ctx context.Context, c *etcdserver.Cluster) error {
-	lead, err := c.Leader(ctx)
-	if err != nil {
-		return err
-	}
-	c.Kill(lead)
-	time.Sleep(3 * time.Second)
-	return errors.Join(c.Run(lead), c.Ready(ctx, lead))
-}
-
-func pauseLeader(ctx context.Context, c *etcdserver.Cluster) error {
-	lead, err := c.Leader(ctx)
-	if err != nil {
-		return err
-	}
-	c.Pause(lead)
-	time.Sleep(4 * time.Second)
-	c.Resume(lead)
-	return c.Ready(ctx, lead)
 }
 
 // between puts a proxy before each member and returns their addresses.

@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"testing"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/escrow/postgres"
+	"github.com/keposs/keposs/escrow/postgres/internal/pgtest"
 	"github.com/keposs/keposs/internal/pgserver"
 )
 
@@ -18,14 +18,7 @@ import (
 // with PostgreSQL's own default of memory.
 func BenchmarkExport(b *testing.B) {
 	const records = 40_960
-	c, err := pgserver.StartWith(context.Background(), pgserver.Options{Buffers: "128MB"})
-	if errors.Is(err, pgserver.ErrAbsent) {
-		b.Skip(err)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(c.Stop)
+	c := pgtest.With(b, pgserver.Options{Buffers: "128MB"})
 	s := postgres.New().(*postgres.Store)
 	if err := s.Configure(context.Background(), core.Config{Values: map[string]string{"query_timeout": "1m"}, Secrets: map[string]*secret.Buffer{"dsn": secret.Copy([]byte(c.DSN()))}}); err != nil {
 		b.Fatal(err)

@@ -92,12 +92,7 @@ func placed(t *testing.T, h escrowtest.Harness) core.Backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := postgres.New()
-	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Configure(context.Background(), place.Config); err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return opened(t, place.Config)
 }
 
 // Settings that would risk records or the password are refused before anything is opened.

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/escrow/postgres"
+	"github.com/keposs/keposs/escrow/postgres/internal/pgtest"
 	"github.com/keposs/keposs/internal/pgserver"
 )
 
@@ -73,12 +73,7 @@ func must(t *testing.T, err error) {
 func TestTLS(t *testing.T) {
 	ours, other := newAuthority(t, "ours"), newAuthority(t, "another")
 	_, _, cert, key := ours.sign("server", false)
-	c, err := pgserver.StartWith(t.Context(), pgserver.Options{TCP: true, Cert: cert, Key: key, CA: ours.pem})
-	if errors.Is(err, pgserver.ErrAbsent) {
-		t.Skip(err)
-	}
-	must(t, err)
-	t.Cleanup(c.Stop)
+	c := pgtest.With(t, pgserver.Options{TCP: true, Cert: cert, Key: key, CA: ours.pem})
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)

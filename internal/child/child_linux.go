@@ -1,11 +1,8 @@
 package child
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -43,15 +40,10 @@ func Start(cmd *exec.Cmd, as *syscall.Credential) (*Process, error) {
 // Signal sends a signal to the whole group.
 func (p *Process) Signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
 
-// Still reports whether the program itself is stopped: a busy machine takes
-// SIGSTOP to it late.
-func (p *Process) Still() bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	return strings.HasPrefix(rest, "T")
+// Halt makes the group stand still.
+func (p *Process) Halt() {
+	p.Signal(syscall.SIGSTOP)
+	still(p.cmd.Process.Pid)
 }
 
 // End ends the group with a signal, by force after 5 s, and waits for the program.

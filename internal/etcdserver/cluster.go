@@ -166,23 +166,45 @@ func (c *Cluster) Kill(i int) {
 	}
 }
 
-// Pause stops member i without ending it, Resume lets it go on: its
+// Pause makes member i stand still without ending it, Resume lets it go on: its
 // connections stay and nothing answers.
 func (c *Cluster) Pause(i int) {
-	c.signal(i, syscall.SIGSTOP, true)
-	for end := time.Now().Add(10 * time.Second); c.members[i].proc != nil && !c.members[i].proc.Still() && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+	if m := c.members[i]; m.proc != nil {
+		m.proc.Halt()
+		m.still = true
 	}
 }
 
 // Resume undoes Pause.
-func (c *Cluster) Resume(i int) { c.signal(i, syscall.SIGCONT, false) }
-
-func (c *Cluster) signal(i int, s syscall.Signal, still bool) {
+func (c *Cluster) Resume(i int) {
 	if m := c.members[i]; m.proc != nil {
-		m.proc.Signal(s)
-		m.still = still
+		m.proc.Signal(syscall.SIGCONT)
+		m.still = false
 	}
+}
+
+// KillLeader kills the member that leads and brings it back after 3 s.
+func (c *Cluster) KillLeader(ctx context.Context) error {
+	lead, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	c.Kill(lead)
+	time.Sleep(3 * time.Second)
+	return errors.Join(c.Run(lead), c.Ready(ctx, lead))
+}
+
+// PauseLeader has the member that leads stand still, with all its connections,
+// for 4 s: until another one leads.
+func (c *Cluster) PauseLeader(ctx context.Context) error {
+	lead, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	c.Pause(lead)
+	time.Sleep(4 * time.Second)
+	c.Resume(lead)
+	return c.Ready(ctx, lead)
 }
 
 // Stop ends all members and removes their folders.

@@ -33,6 +33,12 @@ func (*Cluster) Pause(int) {}
 // Resume does nothing.
 func (*Cluster) Resume(int) {}
 
+// KillLeader is ErrAbsent.
+func (*Cluster) KillLeader(context.Context) error { return ErrAbsent }
+
+// PauseLeader is ErrAbsent.
+func (*Cluster) PauseLeader(context.Context) error { return ErrAbsent }
+
 // Ready is ErrAbsent.
 func (*Cluster) Ready(context.Context, int) error { return ErrAbsent }
 

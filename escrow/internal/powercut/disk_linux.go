@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/keposs/keposs/internal/child"
 	"github.com/keposs/keposs/internal/cutdisk"
 )
 
@@ -59,7 +60,7 @@ func (d *Disk) Place(t *testing.T) (dir string, cut func(p *os.Process), back fu
 	dir = d.Folder()
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir, func(p *os.Process) {
-		if err := p.Signal(unix.SIGSTOP); err != nil {
+		if err := child.Halt(p); err != nil {
 			d.t.Errorf("stop the process before the cut: %v", err)
 		}
 		d.Cut()

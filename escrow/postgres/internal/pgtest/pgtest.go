@@ -19,7 +19,13 @@ func Start(t *testing.T) string {
 // ends. It skips where PostgreSQL is absent.
 func Cluster(t *testing.T, standbys int) *pgserver.Cluster {
 	t.Helper()
-	c, err := pgserver.Start(t.Context(), standbys)
+	return With(t, pgserver.Options{Standbys: standbys})
+}
+
+// With is Cluster with options, for benchmarks too.
+func With(t testing.TB, o pgserver.Options) *pgserver.Cluster {
+	t.Helper()
+	c, err := pgserver.StartWith(t.Context(), o)
 	if errors.Is(err, pgserver.ErrAbsent) {
 		t.Skip(err)
 	}

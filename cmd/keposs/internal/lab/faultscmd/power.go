@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/control"
@@ -44,7 +43,7 @@ func blackout(ctx context.Context, d *cutdisk.Disk, name string, l *escrowtest.L
 	if err != nil {
 		return err
 	}
-	err = during(ctx, l, p.Backend, func() error {
+	err = l.During(ctx, p.Backend, func() error {
 		wait()
 		if err := p.stop(); err != nil { // without power no program goes on either
 			return err
@@ -132,9 +131,9 @@ func full(name string) func(context.Context, *run, int) error {
 		defer p.close()
 		for range rounds {
 			before := l.Acks()
-			err := during(ctx, l, p.Backend, func() error {
+			err := l.During(ctx, p.Backend, func() error {
 				time.Sleep(moment())
-				filler, err := fill(d.Dir())
+				filler, err := d.Fill()
 				if err != nil {
 					return err
 				}
@@ -157,22 +156,6 @@ func full(name string) func(context.Context, *run, int) error {
 		}
 		return nil
 	}
-}
-
-// fill writes a file until the disk is full and returns its name.
-func fill(dir string) (string, error) {
-	name := filepath.Join(dir, "filler")
-	f, err := os.Create(name)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	for block := make([]byte, 1<<20); len(block) >= 512; {
-		if _, err := f.Write(block); err != nil {
-			block = block[:len(block)/2]
-		}
-	}
-	return name, nil
 }
 
 // refused expects that a new record is Exhausted.

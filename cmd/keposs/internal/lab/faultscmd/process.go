@@ -10,6 +10,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/internal/child"
 	"github.com/keposs/keposs/plugins"
 )
 
@@ -54,7 +55,7 @@ func open(ctx context.Context, name, dir string) (*process, error) {
 func (p *process) kill() error { return p.do((*os.Process).Kill) }
 
 // stop makes the process stand still until it is killed.
-func (p *process) stop() error { return p.do(halt) }
+func (p *process) stop() error { return p.do(child.Halt) }
 
 func (p *process) do(f func(*os.Process) error) error {
 	info, _ := plugins.InfoOf(p.Backend)
@@ -77,20 +78,6 @@ func (p *process) close() {
 // falls anywhere in what the engine does.
 func moment() time.Duration {
 	return 100*time.Millisecond + time.Duration(rand.Int64N(int64(400*time.Millisecond)))
-}
-
-// during lets l write over b and does harm meanwhile; it returns when neither runs.
-func during(ctx context.Context, l *escrowtest.Load, b core.Backend, harm func() error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	wrote := make(chan error, 1)
-	go func() { wrote <- l.Run(ctx, b) }()
-	err := harm()
-	cancel()
-	if werr := <-wrote; err == nil {
-		err = werr
-	}
-	return err
 }
 
 // reopen starts a backend again over what a fault left in dir and judges the round.
@@ -118,7 +105,7 @@ func kill(name string) func(context.Context, *run, int) error {
 			if err != nil {
 				return err
 			}
-			err = during(ctx, l, p.Backend, func() error { time.Sleep(moment()); return p.kill() })
+			err = l.During(ctx, p.Backend, func() error { time.Sleep(moment()); return p.kill() })
 			p.close()
 			if err != nil {
 				return err

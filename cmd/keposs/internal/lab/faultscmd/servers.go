@@ -2,7 +2,6 @@ package faultscmd
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -52,7 +51,7 @@ func (r *run) repeat(ctx context.Context, name string, b core.Backend, rounds in
 	l := escrowtest.NewLoad(clients)
 	for range rounds {
 		before := l.Acks()
-		if err := during(ctx, l, b, harm); err != nil {
+		if err := l.During(ctx, b, harm); err != nil {
 			return err
 		}
 		if err := r.judge(ctx, name, l, b, before); err != nil {
@@ -89,13 +88,7 @@ func leaderKill(ctx context.Context, r *run, rounds int) error {
 	return over(ctx, nil, func(c *etcdserver.Cluster, b core.Backend) error {
 		return r.repeat(ctx, "leader-kill", b, rounds, func() error {
 			time.Sleep(moment())
-			lead, err := c.Leader(ctx)
-			if err != nil {
-				return err
-			}
-			c.Kill(lead)
-			time.Sleep(3 * time.Second)
-			return errors.Join(c.Run(lead), c.Ready(ctx, lead))
+			return c.KillLeader(ctx)
 		})
 	})
 }
@@ -106,14 +99,7 @@ func leaderPause(ctx context.Context, r *run, rounds int) error {
 	return over(ctx, nil, func(c *etcdserver.Cluster, b core.Backend) error {
 		return r.repeat(ctx, "leader-pause", b, rounds, func() error {
 			time.Sleep(moment())
-			lead, err := c.Leader(ctx)
-			if err != nil {
-				return err
-			}
-			c.Pause(lead)
-			time.Sleep(4 * time.Second)
-			c.Resume(lead)
-			return c.Ready(ctx, lead)
+			return c.PauseLeader(ctx)
 		})
 	})
 }
