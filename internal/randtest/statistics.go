@@ -26,16 +26,32 @@ func blockFrequency(bits []byte, m int) float64 {
 	return igamc(float64(n)/2, 4*float64(m)*v/2)
 }
 
+// number is the value of at most 32 bits, the first the highest.
+func number(bits []byte) (v uint32) {
+	for _, b := range bits {
+		v = v<<1 | uint32(b)
+	}
+	return v
+}
+
+// chi2 is the χ² of counts against shares of their sum.
+func chi2(count, share []float64) (v float64) {
+	n := 0.0
+	for _, c := range count {
+		n += c
+	}
+	for i, p := range share {
+		v += (count[i] - n*p) * (count[i] - n*p) / (n * p)
+	}
+	return v
+}
+
 // poker: the m-bit groups, not overlapping, are evenly spread.
 func poker(bits []byte, m int) float64 {
 	count := make([]float64, 1<<m)
 	n := len(bits) / m
 	for i := range n {
-		v := 0
-		for _, b := range bits[i*m : (i+1)*m] {
-			v = v<<1 | int(b)
-		}
-		count[v]++
+		count[number(bits[i*m:(i+1)*m])]++
 	}
 	sum := 0.0
 	for _, c := range count {
@@ -130,8 +146,7 @@ func longestRun(bits []byte, bit byte) float64 {
 	const m = 10000
 	share := []float64{0.0882, 0.2092, 0.2483, 0.1933, 0.1208, 0.0675, 0.0727}
 	count := make([]float64, len(share))
-	n := len(bits) / m
-	for i := range n {
+	for i := range len(bits) / m {
 		longest, run := 0, 0
 		for _, b := range bits[i*m : (i+1)*m] {
 			if b == bit {
@@ -143,12 +158,7 @@ func longestRun(bits []byte, bit byte) float64 {
 		}
 		count[min(max(longest-10, 0), len(count)-1)]++
 	}
-	v := 0.0
-	for i, p := range share {
-		want := float64(n) * p
-		v += (count[i] - want) * (count[i] - want) / want
-	}
-	return igamc(3, v/2)
+	return igamc(3, chi2(count, share)/2)
 }
 
 // derivative: after k times replacing each bit by its difference from the

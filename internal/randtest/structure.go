@@ -7,18 +7,6 @@ import (
 	"gonum.org/v1/gonum/dsp/fourier"
 )
 
-// chi2 is the χ² of counts against shares of their sum.
-func chi2(count, share []float64) (v float64) {
-	n := 0.0
-	for _, c := range count {
-		n += c
-	}
-	for i, p := range share {
-		v += (count[i] - n*p) * (count[i] - n*p) / (n * p)
-	}
-	return v
-}
-
 // rankSize is the side of a matrix of matrixRank.
 const rankSize = 32
 
@@ -29,9 +17,7 @@ func matrixRank(seq []byte) float64 {
 	for ; len(seq) >= rankSize*rankSize; seq = seq[rankSize*rankSize:] {
 		var rows [rankSize]uint32
 		for i := range rows {
-			for _, b := range seq[i*rankSize : (i+1)*rankSize] {
-				rows[i] = rows[i]<<1 | uint32(b)
-			}
+			rows[i] = number(seq[i*rankSize : (i+1)*rankSize])
 		}
 		count[min(rankSize-rank(rows[:]), 2)]++
 	}
@@ -144,10 +130,7 @@ func universal(seq []byte) float64 {
 	var last [1 << universalL]int
 	k, sum := len(seq)/universalL-universalInit, 0.0
 	for i := 1; i <= universalInit+k; i++ {
-		v := 0
-		for _, b := range seq[(i-1)*universalL : i*universalL] {
-			v = v<<1 | int(b)
-		}
+		v := number(seq[(i-1)*universalL : i*universalL])
 		if i > universalInit {
 			sum += math.Log2(float64(i - last[v]))
 		}

@@ -304,16 +304,7 @@ func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret
 	}
 	defer clear(projected[:])
 	sec := c.c.sketch.Recover(projected, [HelperSize]byte(req.Helper), c.c.hash)
-	select {
-	case <-end.C:
-	case <-ctx.Done():
-	}
-	// Where the work outlasted the answer both are ready; the context wins.
-	if err := ctx.Err(); err != nil {
-		sec.Wipe()
-		return nil, core.Errorf(core.Canceled, op, "%w", err)
-	}
-	return sec, nil
+	return ask.Answer(ctx, op, end.C, sec)
 }
 
 // Close implements core.Capture.

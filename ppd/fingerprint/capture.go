@@ -117,16 +117,7 @@ func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-end.C:
-	case <-ctx.Done():
-	}
-	// Where the work outlasted the answer both are ready; the context wins.
-	if err := ctx.Err(); err != nil {
-		sec.Wipe()
-		return nil, core.Errorf(core.Canceled, op, "%w", err)
-	}
-	return sec, nil
+	return ask.Answer(ctx, op, end.C, sec)
 }
 
 func (c *capture) open(req core.RecoverRequest, stop func() bool) (*secret.Buffer, error) {

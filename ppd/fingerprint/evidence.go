@@ -110,7 +110,9 @@ func (a *Attempt) plain(p *plan, enrolled [][]int) bool {
 	for finger, ids := range enrolled {
 		held := 0
 		for _, id := range ids {
-			held += count(slices.Contains(p.elems, a.cells.element(finger, id)))
+			if slices.Contains(p.elems, a.cells.element(finger, id)) {
+				held++
+			}
 		}
 		if held < plainCells {
 			return false
@@ -123,13 +125,6 @@ func (a *Attempt) plain(p *plan, enrolled [][]int) bool {
 // hypothesis, of which all plans have the same candidates.
 func (a *Attempt) shows(p *plan, enrolled [][]int) bool {
 	return a.plain(p, enrolled) || sound(p.sights, enrolled)
-}
-
-func count(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // enrolled lists the cells of each finger for which held says that the vault

@@ -143,30 +143,24 @@ func (f *faceRun) genuine(ctx context.Context) error {
 	done := 0
 	err := f.parallel(ctx, len(f.subjects), func(s int) error {
 		sub := f.subjects[s]
-		for seed := range f.o.Seeds {
-			var rec record
-			if !sub.refused {
-				var err error
-				if rec, err = f.enrolled(s, seed); err != nil {
+		sessions, disagree := sub.sessions()
+		if sub.refused {
+			for n := range tallies {
+				tallies[n][s] = tally{trials: f.o.Seeds, errors: f.o.Seeds}
+			}
+		} else {
+			for n := range again {
+				again[n].Add(int64(disagree[n])) // the source asks again before any try
+			}
+			for seed := range f.o.Seeds {
+				rec, err := f.enrolled(s, seed)
+				if err != nil {
 					return err
 				}
-			}
-			for n := 1; n <= 3; n++ {
-				t := &tallies[n-1][s]
-				if sub.refused {
+				for _, x := range sessions {
+					t := &tallies[x.n-1][s]
 					t.trials++
-					t.errors++
-					continue
-				}
-				for at := 0; at+n <= len(sub.rest); at++ {
-					if face.Agree(sub.rest[at:at+n]) < face.MinMutual {
-						if seed == 0 {
-							again[n-1].Add(1)
-						}
-						continue // the source asks again before any try
-					}
-					t.trials++
-					if ok, _ := f.accepts(rec, face.Fuse(sub.rest[at:at+n])); !ok {
+					if ok, _ := f.accepts(rec, x.z); !ok {
 						t.errors++
 					}
 				}
@@ -202,7 +196,11 @@ func (f *faceRun) impostors(ctx context.Context) error {
 			}
 		}
 	}
-	sessions := sessionsOf(f.subjects)
+	var sessions []session
+	for _, sub := range f.subjects {
+		own, _ := sub.sessions()
+		sessions = append(sessions, own...)
+	}
 	pairs := map[[2]int]int{}
 	var mu sync.Mutex
 	done := 0

@@ -19,18 +19,20 @@ type session struct {
 	z      []float64
 }
 
-// sessionsOf lists every run of consecutive captures after the enrolment.
-func sessionsOf(subjects []subject) (out []session) {
-	for _, s := range subjects {
-		for n := 1; n <= 3; n++ {
-			for at := 0; at+n <= len(s.rest); at++ {
-				if shots := s.rest[at : at+n]; face.Agree(shots) >= face.MinMutual {
-					out = append(out, session{s.person, n, face.Fuse(shots)})
-				}
+// sessions lists every run of consecutive captures after the enrolment, and
+// counts those of one, two and three whose captures disagree.
+func (s subject) sessions() (out []session, disagree [3]int) {
+	for n := 1; n <= 3; n++ {
+		for at := 0; at+n <= len(s.rest); at++ {
+			shots := s.rest[at : at+n]
+			if face.Agree(shots) < face.MinMutual {
+				disagree[n-1]++
+				continue
 			}
+			out = append(out, session{s.person, n, face.Fuse(shots)})
 		}
 	}
-	return out
+	return out, disagree
 }
 
 // strangers holds a record of person against the sessions of everybody else.

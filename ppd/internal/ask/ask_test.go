@@ -66,3 +66,22 @@ func allZero(b []byte) bool {
 	}
 	return true
 }
+
+// Where the work outlasted the time of the answer and the call was given up
+// meanwhile, nothing is handed out, and it is wiped.
+func TestAnswerAfterItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	end := make(chan time.Time)
+	close(end)
+	if got, err := ask.Answer(ctx, "test", end, secret.Own([]byte("found"))); err != nil || got.Len() != 5 {
+		t.Fatalf("%d bytes, %v", got.Len(), err)
+	}
+	cancel()
+	for range 64 { // both are ready each time
+		data := []byte("found")
+		got, err := ask.Answer(ctx, "test", end, secret.Own(data))
+		if got != nil || !errors.Is(err, core.Canceled) || !errors.Is(err, context.Canceled) || !allZero(data) {
+			t.Fatalf("%v, %v, wiped: %t", got, err, allZero(data))
+		}
+	}
+}

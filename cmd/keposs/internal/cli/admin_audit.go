@@ -2,13 +2,9 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
-
-	"github.com/keposs/keposs/core/sscc"
 )
 
 func adminAudit(e *Env) *cobra.Command {
@@ -17,8 +13,7 @@ func adminAudit(e *Env) *cobra.Command {
 }
 
 func adminAuditShow(e *Env) *cobra.Command {
-	var from uint64
-	var most int
+	var p auditPage
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "Show events of the audit log; ids are digests",
@@ -29,38 +24,20 @@ who reads the log learns that something was done to somebody, not to whom.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			const op = "admin audit show"
-			if most < 1 || most > 1000 {
-				return usagef(op, "--most %d, want 1 to 1000", most)
+			if err := p.check(op); err != nil {
+				return err
 			}
 			return e.withAdmin(c.Context(), op, func(ctx context.Context, a *administrator) error {
-				events, err := a.AuditPage(ctx, from, most)
+				events, err := a.AuditPage(ctx, p.from, p.most)
 				if err != nil {
 					return err
 				}
-				out := struct {
-					Events []sscc.AuditEvent `json:"events"`
-				}{events}
-				if out.Events == nil {
-					out.Events = []sscc.AuditEvent{}
-				}
-				return e.Report(out, func(w io.Writer) { printEvents(w, out.Events) })
+				return reportEvents(e, events)
 			})
 		},
 	}
-	c.Flags().Uint64Var(&from, "from", 0, "`number` of the first event")
-	c.Flags().IntVar(&most, "most", 100, "`count` of events, up to 1000")
+	p.register(c)
 	return c
-}
-
-// printEvents writes one JSON line for each event: what a log tool reads.
-func printEvents(w io.Writer, events []sscc.AuditEvent) {
-	for _, v := range events {
-		b, err := json.Marshal(v)
-		if err != nil {
-			continue
-		}
-		fmt.Fprintf(w, "%s\n", b)
-	}
 }
 
 func adminAuditVerify(e *Env) *cobra.Command {
@@ -75,12 +52,7 @@ func adminAuditVerify(e *Env) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return e.Verdict(r.OK, r, func(w io.Writer) {
-					fmt.Fprintf(w, "%s: %d events, head %s\n", pickText(r.OK, "intact", "NOT intact"), r.Events, r.Head)
-					for _, f := range r.Faults {
-						fmt.Fprintf(w, "fault: %s\n", f)
-					}
-				})
+				return e.Verdict(r.OK, r, func(w io.Writer) { printChain(w, r.OK, r.Events, r.Head, r.Faults) })
 			})
 		},
 	}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"path/filepath"
 
@@ -23,8 +21,7 @@ func (e *Env) trailOf() (string, error) {
 }
 
 func auditShowCommand(e *Env) *cobra.Command {
-	var from uint64
-	var most int
+	var p auditPage
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "Show events of the terminal's audit log",
@@ -34,31 +31,21 @@ no secret.`,
 		Example: "  keposs audit show\n  keposs audit show --from 1000 --most 50 --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if most < 1 || most > 1000 {
-				return usagef("audit show", "--most %d, want 1 to 1000", most)
+			if err := p.check("audit show"); err != nil {
+				return err
 			}
 			dir, err := e.trailOf()
 			if err != nil {
 				return err
 			}
-			list, err := trail.Read(dir, from, most)
+			events, err := trail.Read(dir, p.from, p.most)
 			if err != nil {
 				return err
 			}
-			out := struct {
-				Events []trail.Event `json:"events"`
-			}{append([]trail.Event{}, list...)}
-			return e.Report(out, func(w io.Writer) {
-				for _, v := range out.Events { // one JSON line each: what a log tool reads
-					if b, err := json.Marshal(v); err == nil {
-						fmt.Fprintf(w, "%s\n", b)
-					}
-				}
-			})
+			return reportEvents(e, events)
 		},
 	}
-	c.Flags().Uint64Var(&from, "from", 0, "`number` of the first event")
-	c.Flags().IntVar(&most, "most", 100, "`count` of events, up to 1000")
+	p.register(c)
 	return c
 }
 
@@ -80,12 +67,7 @@ log and head together, and is found out by a head of before.`,
 			if err != nil {
 				return err
 			}
-			return e.Verdict(r.OK, r, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %d events, head %s\n", pickText(r.OK, "intact", "NOT intact"), r.Events, r.Head)
-				for _, f := range r.Faults {
-					fmt.Fprintf(w, "fault: %s\n", f)
-				}
-			})
+			return e.Verdict(r.OK, r, func(w io.Writer) { printChain(w, r.OK, r.Events, r.Head, r.Faults) })
 		},
 	}
 }
