@@ -11,14 +11,14 @@ import (
 // How a search shares its work: the best hypotheses, in each the likeliest
 // candidates in growing prefixes, all in turn and in equal slices.
 const (
-	maxHypotheses = 5       // of one finger
+	maxHypotheses = 4       // of one finger
 	jointEach     = 2       // of each of several fingers, in all combinations
 	rounds        = 8       // how often the work goes round
 	stopEvery     = 1 << 16 // draws between two looks at the clock, about a millisecond
 )
 
 // prefixes are candidates of one finger; several fingers use their sum.
-var prefixes = [...]int{22, 38}
+var prefixes = [...]int{22, 30, 38}
 
 // An Attempt is a query held against a helper, ready to search. Wipe clears it.
 type Attempt struct {

@@ -6,14 +6,17 @@ import (
 )
 
 // What a matched minutia scatters about its enrolled place, beside what the bend
-// leaves unknown, and how fast trust falls with its rank by quality. Set on DB1_B
-// and a third of U.are.U; broad optima.
+// leaves unknown, and how likely the vault holds it at all: trust falls with its
+// rank by quality and with the quality, and a minutia that shows a star is left
+// out of the vault. Set on DB1_B and U.are.U; broad optima.
 const (
-	scatter      = 4.0               // pixels
+	scatter      = 3.5               // pixels
 	scatterAngle = 8 * math.Pi / 180 // radians
 	starScatter  = 4.0               // pixels a star seen misses its minutia by
 	trustRank    = 55.0              // half the trust at this rank
 	trustFall    = 10.0
+	trustQuality = 0.25 // exponent
+	trustStar    = 0.1  // left to a minutia that shows a star
 	diagonal     = 0.75 // share of a side's chance that stays beside, not beyond a corner
 )
 
@@ -30,10 +33,14 @@ func candidates(query []point, m motion, sky []point, o offset, most int) []cand
 	chance := map[int]float64{}
 	moved := m.applyAll(query)
 	defer clear(moved)
-	b := newBend(moved, sky, sighted(moved, sky), func(int) float64 { return starScatter })
+	seen := sighted(moved, sky)
+	b := newBend(moved, sky, seen, func(int) float64 { return starScatter })
 	defer b.wipe()
 	for rank, p := range moved {
-		trust := 1 / (1 + math.Exp((float64(rank)-trustRank)/trustFall))
+		trust := trustOf(rank, p.quality)
+		if slices.ContainsFunc(seen, func(s pair) bool { return s.i == rank }) {
+			trust *= trustStar
+		}
 		p, doubt := b.apply(p)
 		o.spread(p, math.Sqrt(scatter*scatter+doubt), func(id int, v float64) {
 			chance[id] = 1 - (1-chance[id])*(1-trust*v)
@@ -53,6 +60,12 @@ func candidates(query []point, m motion, sky []point, o offset, most int) []cand
 		return a.id - b.id
 	})
 	return out[:min(len(out), most)]
+}
+
+// trustOf is up to a factor the chance that the vault holds a minutia of this rank
+// and quality, 0 to 100, where 0 is not reported.
+func trustOf(rank int, quality float64) float64 {
+	return math.Pow(math.Max(1, quality)/100, trustQuality) / (1 + math.Exp((float64(rank)-trustRank)/trustFall))
 }
 
 // sighted pairs each star with the minutia that shows it best, if one does.

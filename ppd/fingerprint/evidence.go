@@ -10,7 +10,7 @@ import (
 // What an open vault must show before its secret is given. The polynomial gives
 // all enrolled cells away to the process that found it, so the query is held
 // against all of them once more, and against the stars: fitted, then bent to what
-// matches, as skin is. Of the cells and stars that the print covers 54 in a hundred
+// matches, as skin is. Of the cells and stars that the print covers 55 in a hundred
 // must then agree closely. The enrolled finger shows more, also a small part of
 // it; what another finger has in common with it by chance lies in no smooth
 // relation and falls apart at close tolerances. The rule makes a try harder, not
@@ -22,7 +22,7 @@ const (
 	evidenceAngle = 27 * math.Pi / 180   // and the same in direction
 	cellScatter   = 6.0                  // pixels by which a minutia misses the middle of its cell
 	coverDist     = 30.0                 // a cell this near to any minutia is covered
-	evidenceShare = 54                   // in a hundred of what is covered must agree
+	evidenceShare = 55                   // in a hundred of what is covered must agree
 	leastRoots    = minFeatures * 9 / 10 // of a vault; fewer are an accident of the search
 	fits, bends   = 2, 3                 // rounds of matching and fitting
 )

@@ -27,7 +27,7 @@ func TestMiddleOfCell(t *testing.T) {
 // The share is reached by just as many cells as it says, for every number of them.
 func TestEnoughIsExact(t *testing.T) {
 	for covered := 1; covered <= 2*maxFeatures; covered++ {
-		least := (54*covered + 99) / 100
+		least := (55*covered + 99) / 100
 		if !enough(least, covered) || enough(least-1, covered) {
 			t.Errorf("%d covered cells: %d agreeing give %t and %d give %t, want true and false", covered, least, enough(least, covered), least-1, enough(least-1, covered))
 		}
