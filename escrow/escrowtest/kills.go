@@ -85,13 +85,16 @@ func (l *Load) sound(ctx context.Context, b core.Backend) error {
 	return nil
 }
 
+// lockWait bounds how long files may be held after their process was killed.
+const lockWait = time.Minute
+
 // again opens a place anew after its process was killed, which may hold its
 // lock for a moment.
 func (f *Fixture) again(ctx context.Context) error {
 	_ = f.Backend.Close()
-	for {
+	for end := time.Now().Add(lockWait); ; {
 		err := f.open(ctx)
-		if core.CodeOf(err) != core.Unavailable || ctx.Err() != nil {
+		if core.CodeOf(err) != core.Unavailable || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
 		select {

@@ -21,6 +21,13 @@ var powerCuts = []Case{
 
 const diskMB = 640
 
+// Power is cut when its clients have had so many answers each: an engine that
+// writes several tables at once has then more of them on the way than one.
+const (
+	cutClients = 64
+	cutAnswers = 20
+)
+
 // onDisk opens a store on a disk whose power can be cut. done gives both back.
 func onDisk(ctx context.Context, r *Rig) (f *Fixture, d *cutdisk.Disk, done func(), err error) {
 	if r.In == nil {
@@ -71,11 +78,11 @@ func powerCut(ctx context.Context, r *Rig) error {
 		return err
 	}
 	defer done()
-	l := NewLoad(16)
+	l := NewLoad(cutClients)
 	for range max(1, r.rounds(1)/2) {
 		if err := l.During(ctx, f, func() error {
 			begun := l.Acks()
-			for l.Acks() < begun+50 && ctx.Err() == nil {
+			for l.Acks() < begun+cutClients*cutAnswers && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
 			time.Sleep(instant())

@@ -137,6 +137,19 @@ func (c *Cluster) dial(i int) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: []string{"http://" + c.members[i].client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second})
 }
 
+// Delete removes every key under a prefix.
+func (c *Cluster) Delete(ctx context.Context, prefix string) error {
+	cl, err := c.dial(0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cl.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	_, err = cl.Delete(ctx, prefix, clientv3.WithPrefix())
+	return err
+}
+
 // Leader is the member that leads now.
 func (c *Cluster) Leader(ctx context.Context) (int, error) {
 	for i, m := range c.members {

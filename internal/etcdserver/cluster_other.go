@@ -21,6 +21,9 @@ func (*Cluster) Endpoints() []string { return nil }
 // Run does nothing.
 func (*Cluster) Run(int) error { return ErrAbsent }
 
+// Delete is ErrAbsent.
+func (*Cluster) Delete(context.Context, string) error { return ErrAbsent }
+
 // Leader is ErrAbsent.
 func (*Cluster) Leader(context.Context) (int, error) { return 0, ErrAbsent }
 

@@ -5,12 +5,12 @@ package builtins
 
 import (
 	"github.com/keposs/keposs/client/builtin"
-	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/control"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/badger"
 	"github.com/keposs/keposs/escrow/etcd"
 	"github.com/keposs/keposs/escrow/memory"
 	"github.com/keposs/keposs/escrow/postgres"
+	"github.com/keposs/keposs/internal/control"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/image"
 )

@@ -56,12 +56,12 @@ type run struct {
 
 var backends = map[string][]fault{
 	"badger": {{"kill", 12, 200, kill("badger")}, {"power-cut", 10, 200, cut("badger")}, {"disk-full", 1, 3, full("badger")},
-		{"kill-in-rotate", 1, 20, rotateKill}, {"kill-in-migrate", 1, 20, migrateKill}, {"kill-in-restore", 1, 10, restoreKill}},
+		{"kill-in-rotate", 1, 20, embedded.rotateKill}, {"kill-in-migrate", 1, 20, embedded.migrateKill}, {"kill-in-restore", 1, 10, embedded.restoreKill}},
 	"memory": {{"kill", 12, 200, kill("memory")}, {"power-cut", 6, 200, cut("memory")}},
 	"postgres": {{"primary-kill", 3, 10, primaryKill}, {"slow-network", 1, 3, network(postgresNetwork).slow}, {"half-open-network", 1, 3, network(postgresNetwork).halfOpen(true)},
-		{"kill-in-rotate", 1, 3, postgresPeerKill}},
+		{"kill-in-rotate", 1, 3, onPostgres.rotateKill}, {"kill-in-migrate", 1, 3, onPostgres.migrateKill}, {"kill-in-restore", 1, 3, onPostgres.restoreKill}},
 	"etcd": {{"leader-kill", 3, 10, leaderKill}, {"leader-pause", 1, 5, leaderPause}, {"slow-network", 1, 3, network(etcdNetwork).slow}, {"half-open-network", 1, 3, network(etcdNetwork).halfOpen(false)},
-		{"kill-in-rotate", 1, 3, etcdPeerKill}},
+		{"kill-in-rotate", 1, 3, onEtcd.rotateKill}, {"kill-in-migrate", 1, 3, onEtcd.migrateKill}, {"kill-in-restore", 1, 3, onEtcd.restoreKill}},
 }
 
 // Command is `lab faults`.

@@ -6,9 +6,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/control"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/escrowtest"
+	"github.com/keposs/keposs/internal/control"
 	"github.com/keposs/keposs/internal/cutdisk"
 )
 

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/keposs/keposs/cmd/keposs/internal/lab/faultscmd/replica"
-	"github.com/keposs/keposs/internal/etcdserver"
-	"github.com/keposs/keposs/internal/pgserver"
 )
 
 // signers sign at once.
@@ -51,8 +49,10 @@ func staged(ctx context.Context, backend, settings string, f func(*scene) error)
 // killed runs a command that a replica carries out, kills the replica anywhere
 // in it, while terminals sign, starts it again, runs the command until it is
 // done, and counts. fresh prepares another one of it.
-func (s *scene) killed(ctx context.Context, r *run, name string, victim *replica.Replica, rounds int, fresh func(), command func() error) error {
-	fresh()
+func (s *scene) killed(ctx context.Context, r *run, name string, victim *replica.Replica, rounds int, fresh, command func() error) error {
+	if err := fresh(); err != nil {
+		return err
+	}
 	begun := time.Now()
 	if err := command(); err != nil { // once in peace, for its length
 		return err
@@ -60,7 +60,9 @@ func (s *scene) killed(ctx context.Context, r *run, name string, victim *replica
 	took := time.Since(begun)
 	for i := range rounds {
 		before := s.Signs()
-		fresh()
+		if err := fresh(); err != nil {
+			return err
+		}
 		within := took
 		if i%2 == 0 { // the most is done soon; what follows may be a long wait for other replicas
 			within = min(took, 2*time.Second)
@@ -115,119 +117,117 @@ func (s *scene) rotate(ctx context.Context, at *replica.Replica) error {
 	return err
 }
 
-// rotateKill kills the only replica while it rotates.
-func rotateKill(ctx context.Context, r *run, rounds int) error {
-	return staged(ctx, "badger", "", func(s *scene) error {
-		return s.killed(ctx, r, "kill-in-rotate", s.First(), rounds, func() {}, func() error { return s.rotate(ctx, s.First()) })
+// rotateKill kills the only replica while it rotates, or, over a database that
+// others share, the one that rotates while terminals sign at another one.
+func (in site) rotateKill(ctx context.Context, r *run, rounds int) error {
+	return in(ctx, func(p place) error {
+		return staged(ctx, p.backend, p.settings, func(s *scene) error {
+			victim := s.First()
+			if p.shared {
+				other, err := s.Another()
+				if err != nil {
+					return err
+				}
+				if err := other.Start(ctx); err != nil {
+					return err
+				}
+				victim = other
+			}
+			return s.killed(ctx, r, "kill-in-rotate", victim, rounds, func() error { return nil }, func() error { return s.rotate(ctx, victim) })
+		})
 	})
-}
-
-// peerKill kills the replica that rotates while terminals sign at another one.
-func peerKill(ctx context.Context, r *run, backend, settings string, rounds int) error {
-	return staged(ctx, backend, settings, func(s *scene) error {
-		other, err := s.Another()
-		if err != nil {
-			return err
-		}
-		if err := other.Start(ctx); err != nil {
-			return err
-		}
-		return s.killed(ctx, r, "kill-in-rotate", other, rounds, func() {}, func() error { return s.rotate(ctx, other) })
-	})
-}
-
-func postgresPeerKill(ctx context.Context, r *run, rounds int) error {
-	c, err := pgserver.Start(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer c.Stop()
-	dir, err := os.MkdirTemp("", "keposs-replicas-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	dsn := filepath.Join(dir, "dsn")
-	if err := os.WriteFile(dsn, []byte(c.DSN()+"\n"), 0o600); err != nil {
-		return err
-	}
-	return peerKill(ctx, r, "postgres", fmt.Sprintf("dsn_file = %q\n", dsn), rounds)
-}
-
-func etcdPeerKill(ctx context.Context, r *run, rounds int) error {
-	c, err := etcdserver.Start(ctx, 3)
-	if err != nil {
-		return err
-	}
-	defer c.Stop()
-	return peerKill(ctx, r, "etcd", fmt.Sprintf("endpoints = %q\n", strings.Join(c.Endpoints(), ",")), rounds)
 }
 
 // migrateKill kills the only replica while it moves its records away under
-// terminals that sign: to a log and to a new folder of Badger in turn.
-func migrateKill(ctx context.Context, r *run, rounds int) error {
-	return staged(ctx, "badger", "", func(s *scene) error {
-		moves, to, place := 0, "badger", "dir"
-		fresh := func() {
-			if moves++; moves%2 == 1 {
-				to, place = "memory", "path"
-			} else {
-				to, place = "badger", "dir"
+// terminals that sign: out of Badger to a log or a fresh place of a database,
+// and back to a new folder of Badger.
+func (in site) migrateKill(ctx context.Context, r *run, rounds int) error {
+	return in(ctx, func(p place) error {
+		return staged(ctx, "badger", "", func(s *scene) error {
+			moves, to, settings := 0, "", ""
+			fresh := func() error {
+				moves++
+				if moves%2 == 0 { // back
+					to, settings = "badger", fmt.Sprintf("dir = %q\n", filepath.Join(s.dir, fmt.Sprint("moved", moves)))
+					if !p.shared {
+						return nil
+					}
+					if err := s.home(ctx, settings); err != nil {
+						return err
+					}
+					moves++
+				}
+				to, settings = p.fresh(s.dir, moves)
+				return nil
 			}
-		}
-		config := filepath.Join(s.dir, "move.toml")
-		move := func() error {
-			if is, err := s.Keposs(ctx, s.First(), "ss-cc", "status", "--json"); err != nil || strings.Contains(is, `"`+to+`"`) {
-				return err // moved before the kill
-			}
-			text := fmt.Sprintf("%s = %q\n", place, filepath.Join(s.dir, fmt.Sprint("moved", moves)))
-			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-				return err
-			}
-			_, err := s.Keposs(ctx, s.First(), "ss-cc", "migrate", "--to", to, "--config", config)
-			return err
-		}
-		return s.killed(ctx, r, "kill-in-migrate", s.First(), rounds, fresh, move)
+			return s.killed(ctx, r, "kill-in-migrate", s.First(), rounds, fresh, func() error { return s.move(ctx, to, settings) })
+		})
 	})
+}
+
+// move has the first replica carry its records over while it serves, unless it
+// has; or with it stopped.
+func (s *scene) move(ctx context.Context, to, settings string) error {
+	if is, err := s.Keposs(ctx, s.First(), "ss-cc", "status", "--json"); err != nil || strings.Contains(is, `"`+to+`"`) {
+		return err // moved before the kill
+	}
+	config := filepath.Join(s.dir, "move.toml")
+	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
+		return err
+	}
+	_, err := s.Keposs(ctx, s.First(), "ss-cc", "migrate", "--to", to, "--config", config)
+	return err
+}
+
+// home moves the records out of a database that several may share to Badger,
+// for which every SS-CC stands still.
+func (s *scene) home(ctx context.Context, settings string) error {
+	s.First().Stop()
+	if err := s.move(ctx, "badger", settings); err != nil {
+		return err
+	}
+	return s.First().Start(ctx)
 }
 
 // restoreKill kills a restore of a snapshot anywhere and runs it again. Users
 // are frozen then, until the administrator unlocks them.
-func restoreKill(ctx context.Context, r *run, rounds int) error {
-	return staged(ctx, "badger", "", func(s *scene) error {
-		at, took := s.First(), 2*time.Second
-		for i := range rounds {
-			before := s.Signs()
-			if err := s.signing(ctx, func() error { time.Sleep(moment()); return nil }); err != nil {
-				return err
+func (in site) restoreKill(ctx context.Context, r *run, rounds int) error {
+	return in(ctx, func(p place) error {
+		return staged(ctx, p.backend, p.settings, func(s *scene) error {
+			at, took := s.First(), 2*time.Second
+			for i := range rounds {
+				before := s.Signs()
+				if err := s.signing(ctx, func() error { time.Sleep(moment()); return nil }); err != nil {
+					return err
+				}
+				at.Stop()
+				file := filepath.Join(s.dir, fmt.Sprint("snapshot", i))
+				if _, err := s.Keposs(ctx, at, "ss-cc", "snapshot", "--out", file); err != nil {
+					return err
+				}
+				if err := p.empty(ctx, at.Folder()); err != nil {
+					return err
+				}
+				short, cancel := context.WithTimeout(ctx, rand.N(took))
+				_, _ = s.Keposs(short, at, "ss-cc", "restore", "--in", file)
+				cancel()
+				begun := time.Now()
+				if err := s.restored(ctx, file); err != nil {
+					return err
+				}
+				took = time.Since(begun)
+				if err := at.Start(ctx); err != nil {
+					return err
+				}
+				if err := s.Unlock(ctx); err != nil {
+					return err
+				}
+				if err := s.count(ctx, r, "kill-in-restore", before); err != nil {
+					return err
+				}
 			}
-			at.Stop()
-			file := filepath.Join(s.dir, fmt.Sprint("snapshot", i))
-			if _, err := s.Keposs(ctx, at, "ss-cc", "snapshot", "--out", file); err != nil {
-				return err
-			}
-			if err := os.RemoveAll(filepath.Join(at.Folder(), "db")); err != nil {
-				return err
-			}
-			short, cancel := context.WithTimeout(ctx, rand.N(took))
-			_, _ = s.Keposs(short, at, "ss-cc", "restore", "--in", file)
-			cancel()
-			begun := time.Now()
-			if err := s.restored(ctx, file); err != nil {
-				return err
-			}
-			took = time.Since(begun)
-			if err := at.Start(ctx); err != nil {
-				return err
-			}
-			if err := s.Unlock(ctx); err != nil {
-				return err
-			}
-			if err := s.count(ctx, r, "kill-in-restore", before); err != nil {
-				return err
-			}
-		}
-		return nil
+			return nil
+		})
 	})
 }
 

@@ -1,6 +1,7 @@
 // Package control is two ways of using Badger that lose acknowledged writes at
-// a power cut. `keposs lab faults` runs them beside the real backend: a run that
-// does not catch both shows nothing.
+// a power cut. `keposs lab faults` runs them beside the real backend, and the
+// conformance kit has them among its mutants: a run that does not catch both
+// shows nothing.
 package control
 
 import (
