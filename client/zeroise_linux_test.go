@@ -271,11 +271,19 @@ func zeroised(t *testing.T, mode string, agent bool) {
 			}
 		}
 	}
-	heard := wire()
-	if heard != nil && !bytes.Contains(heard, []byte(wireMarker)) {
-		t.Error("control: the capture of the loopback device misses what was sent over it")
-	}
-	nowhere(t, dir, family, map[string][]byte{"the loopback device": heard, "standard error": said.Bytes()}, patterns)
+	texts := map[string][]byte{"standard error": said.Bytes()}
+	t.Run("the loopback device", func(t *testing.T) {
+		if wire == nil {
+			t.Skip("NOT LOOKED AT: capturing the loopback device takes CAP_NET_RAW, which this process has not")
+		}
+		heard, packets := wire()
+		t.Logf("%d packets to and from SS-CC, %d bytes in all", packets, len(heard))
+		texts["the loopback device"] = heard
+		if !bytes.Contains(heard, []byte(wireMarker)) || packets < 5 {
+			t.Errorf("control: the capture misses what was sent: %d packets of SS-CC's", packets)
+		}
+	})
+	nowhere(t, dir, family, texts, patterns)
 	if mode == "control" && found["PIN pin/be"]+found["PIN pin:work/be"] == 0 {
 		t.Errorf("control: a PIN that was not wiped is not found: %v", found)
 	}
