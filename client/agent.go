@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"os"
+	"time"
 )
 
 // AgentOptions tell ServeAgent what it serves.
@@ -16,6 +17,8 @@ type AgentOptions struct {
 	Log     func(text string)          // what the operator may want to know; no secret
 	Plugins func(PluginEvent)          // what happens to plugin processes
 	Events  func(verb string, _ Event) // each step of a flow; nil = none
+
+	patience time.Duration // with the app's platform, of tests; 0 = agentPlatform
 }
 
 // AgentReady tells where an agent serves.

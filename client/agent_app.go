@@ -19,11 +19,13 @@ type remote struct {
 	prompt  Prompter
 	events  func(Event)
 	profile Profile // for Initialize and Recover
+	host    ProbeHost
+	attest  func(ctx context.Context, nonce [32]byte) (platform string, proof []byte, err error)
 }
 
 // openRemote connects to the agent once, to see that it is there and ours.
 func openRemote(ctx context.Context, o Options) (*Client, error) {
-	r := &remote{socket: o.Agent, prompt: o.Prompter, events: o.Events, profile: o.Profile}
+	r := &remote{socket: o.Agent, prompt: o.Prompter, events: o.Events, profile: o.Profile, host: o.Host, attest: o.Attest}
 	if r.profile == (Profile{}) {
 		r.profile = DefaultProfile()
 		r.profile.Level = 2
@@ -64,7 +66,10 @@ func askWith[R any](ctx context.Context, r *remote, verb string, args any, x *ex
 // value. Canceled when ctx ended first: the agent then ends the service.
 func (r *remote) call(ctx context.Context, verb string, args any, x *exchange) (value json.RawMessage, err error) {
 	const op = "client: agent"
-	head := agentCall{Version: link.Version, Verb: verb, Data: len(x.data)}
+	head := agentCall{Version: link.Plain, Verb: verb, Data: len(x.data), Host: r.host != nil, Attest: r.attest != nil}
+	if head.Host || head.Attest {
+		head.Version = link.Version
+	}
 	if args != nil {
 		if head.Args, err = toJSON(args); err != nil {
 			return nil, err
@@ -230,6 +235,10 @@ func (r *remote) answer(ctx context.Context, frames chan heard, conn *link.Conn,
 			return nil, err
 		}
 		return nil, conn.Send(link.Chosen, b)
+	case link.Probe:
+		return while(ctx, frames, func(ctx context.Context) error { return r.verdicts(ctx, conn, h.body.Bytes()) })
+	case link.Attest:
+		return while(ctx, frames, func(ctx context.Context) error { return r.proof(ctx, conn, h.body.Bytes()) })
 	}
 	return nil, core.Errorf(core.Invalid, "client: agent", "a frame of kind %d from the agent", h.kind)
 }

@@ -27,6 +27,9 @@ const (
 	// agentPerson is how long a person may take for one answer; then the service
 	// ends as if they had given up, and the next app has its turn.
 	agentPerson = 5 * time.Minute
+	// agentPlatform is how long an app may take for the verdicts of its platform,
+	// and for an attestation.
+	agentPlatform = time.Minute
 	// agentHead is how long an app may take to say what it wants.
 	agentHead = 30 * time.Second
 )
@@ -134,7 +137,8 @@ func locked() bool {
 // open assembles the module under the profile that is asked for.
 func (a *agent) open(ctx context.Context) error {
 	return a.c.assemble(ctx, Options{
-		Pinned: a.o.Pinned, Profile: a.profile, Plugins: a.o.Plugins, Events: a.event, agent: true,
+		Pinned: a.o.Pinned, Profile: a.profile, Plugins: a.o.Plugins, Events: a.event,
+		ask: a.host, Attest: a.attest, agent: true,
 	})
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -24,12 +25,16 @@ type serving struct {
 	said chan heard  // it
 	gone <-chan struct{}
 	end  context.CancelFunc
+	fail context.CancelCauseFunc // ends it and tells why
+
+	host, attest bool // the app answers these
 }
 
 // peer serves one connection of one process.
 func (a *agent) peer(begun context.Context, raw net.Conn) {
 	defer raw.Close()
-	ctx, cancel := context.WithCancel(begun)
+	ctx, fail := context.WithCancelCause(begun)
+	cancel := func() { fail(nil) }
 	defer cancel()
 	conn := &link.Conn{Conn: raw}
 	p, err := link.PeerOf(raw)
@@ -52,8 +57,11 @@ func (a *agent) peer(begun context.Context, raw net.Conn) {
 		return
 	}
 	defer func() { secret.WipeAll(data...) }()
-	s := &serving{conn: conn, verb: call.Verb, said: make(chan heard, 1), gone: ctx.Done(), end: cancel}
-	go s.listen()
+	s := &serving{conn: conn, verb: call.Verb, said: make(chan heard, 1), gone: ctx.Done(), end: cancel, fail: fail, host: call.Host, attest: call.Attest}
+	go s.listen(func(err error) {
+		fail(err)
+		_ = a.log.Add(trail.Event{Kind: "rejected-input", PID: p.PID, Code: core.CodeOf(err).String()}) // a failure stands in Err
+	})
 	res, back := a.run(ctx, s, p, call, data)
 	defer s.forget()
 	defer func() { secret.WipeAll(back...) }()
@@ -83,11 +91,14 @@ func hear(c *link.Conn) (call agentCall, data []*secret.Buffer, err error) {
 	var v struct {
 		Version int `json:"version"`
 	}
-	if err := json.Unmarshal(b.Bytes(), &v); err == nil && v.Version != link.Version {
-		return call, nil, core.Errorf(core.Unsupported, op, "version %d, this agent speaks %d", v.Version, link.Version)
+	if err := json.Unmarshal(b.Bytes(), &v); err == nil && v.Version != link.Plain && v.Version != link.Version {
+		return call, nil, core.Errorf(core.Unsupported, op, "version %d, this agent speaks %d and %d", v.Version, link.Plain, link.Version)
 	}
 	if err := fromJSON(b.Bytes(), &call); err != nil {
 		return call, nil, err
+	}
+	if call.Version < link.Version && (call.Host || call.Attest) {
+		return call, nil, core.Errorf(core.Invalid, op, "version %d has no host and no attest", call.Version)
 	}
 	data, err = receiveData(c, call.Data)
 	return call, data, err
@@ -133,6 +144,10 @@ func (a *agent) run(ctx context.Context, s *serving, p link.Peer, call agentCall
 	a.current.Store(s)
 	defer a.current.Store(nil)
 	value, back, err := v.serve(ctx, a, s, call.Args, data)
+	if owed := s.owed(ctx); owed != nil {
+		secret.WipeAll(back...)
+		value, back, err = nil, nil, owed
+	}
 	if v.recorded || err != nil {
 		if rerr := a.record(trail.Event{Kind: call.Verb, PID: p.PID}, err); rerr != nil {
 			return fail(rerr)
@@ -151,16 +166,21 @@ func (a *agent) run(ctx context.Context, s *serving, p link.Peer, call agentCall
 }
 
 // listen reads what the app sends during its call: answers that were asked for.
-// Anything else, and the end of the connection, ends the service.
-func (s *serving) listen() {
+// Anything else is rejected, and that and the end of the connection end the
+// service.
+func (s *serving) listen(rejected func(error)) {
 	defer s.end()
 	for {
 		k, b, err := s.conn.Receive()
+		if errors.Is(err, core.Invalid) || errors.Is(err, core.TooLarge) {
+			rejected(err)
+		}
 		if err != nil {
 			return
 		}
 		if !s.want.CompareAndSwap(true, false) {
 			b.Wipe()
+			rejected(core.Errorf(core.Invalid, "client: agent", "a frame of kind %d that nobody asked for", k))
 			return
 		}
 		select {
@@ -181,37 +201,66 @@ func (s *serving) forget() {
 	}
 }
 
-// question sends one frame and waits for its answer, the person's time at most.
-// The caller wipes the body.
+// question asks what a person answers; the app may refuse. The caller wipes the
+// body.
 func (s *serving) question(ctx context.Context, kind link.Kind, body []byte, want link.Kind) (*secret.Buffer, error) {
+	h, err := s.answer(ctx, kind, body, agentPerson)
+	if err != nil {
+		s.end()
+		return nil, err
+	}
+	if h.kind == want {
+		return h.body, nil
+	}
+	defer h.body.Wipe()
+	if h.kind == link.Refuse {
+		return nil, h.refusal()
+	}
+	return nil, h.unfit(want)
+}
+
+// refusal is what an app says instead of an answer.
+func (h heard) refusal() error {
+	var f agentFailure
+	if err := fromJSON(h.body.Bytes(), &f); err != nil {
+		return err
+	}
+	return f.err()
+}
+
+// unfit is an answer of a kind that was not asked for.
+func (h heard) unfit(want link.Kind) error {
+	return core.Errorf(core.Invalid, "client: agent", "the app answered with a frame of kind %d, want %d", h.kind, want)
+}
+
+// answer sends one frame and waits for what the app answers, no longer than
+// most. The caller wipes the body, and ends the service after an error: what is
+// answered later answers nothing.
+func (s *serving) answer(ctx context.Context, kind link.Kind, body []byte, most time.Duration) (heard, error) {
 	const op = "client: agent"
 	s.turn.Lock()
 	defer s.turn.Unlock()
+	ended := core.Errorf(core.Canceled, op, "the app ended the call")
+	select {
+	case <-s.gone: // what comes now answers nothing
+		return heard{}, ended
+	default:
+	}
 	s.want.Store(true)
 	if err := s.conn.Send(kind, body); err != nil {
-		return nil, core.Errorf(core.Canceled, op, "the app is gone: %w", err)
+		return heard{}, core.Errorf(core.Canceled, op, "the app is gone: %w", err)
 	}
-	late := time.NewTimer(agentPerson)
+	late := time.NewTimer(most)
 	defer late.Stop()
 	select {
 	case h := <-s.said:
-		if h.kind == want {
-			return h.body, nil
-		}
-		defer h.body.Wipe()
-		var f agentFailure
-		if h.kind != link.Refuse || fromJSON(h.body.Bytes(), &f) != nil {
-			return nil, core.Errorf(core.Invalid, op, "the app answered with a frame of kind %d, want %d", h.kind, want)
-		}
-		return nil, f.err()
+		return h, nil
 	case <-s.gone:
-		return nil, core.Errorf(core.Canceled, op, "the app ended the call")
+		return heard{}, ended
 	case <-ctx.Done():
-		s.end() // an answer that comes now answers nothing
-		return nil, core.Errorf(core.Canceled, op, "%w", ctx.Err())
+		return heard{}, core.Errorf(core.Canceled, op, "%w", ctx.Err())
 	case <-late.C:
-		s.end()
-		return nil, core.Errorf(core.Canceled, op, "no answer within %s", agentPerson)
+		return heard{}, core.Errorf(core.Canceled, op, "no answer within %s", most)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/keposs/keposs/core/secret"
 )
 
-// What crosses the agent's socket (client/internal/link), version 1. JSON holds
+// What crosses the agent's socket (client/internal/link), version 2. JSON holds
 // only what is public; messages, ciphertexts, plaintexts and sheets are Data
 // frames after it, samples frames of their own.
 
@@ -25,6 +25,10 @@ type agentCall struct {
 	Verb    string          `json:"verb"`
 	Args    json.RawMessage `json:"args,omitempty"`
 	Data    int             `json:"data,omitempty"` // frames that follow
+
+	// From version 2 on: what the app answers beside prompts.
+	Host   bool `json:"host,omitempty"`   // Options.Host
+	Attest bool `json:"attest,omitempty"` // Options.Attest
 }
 
 // agentResult ends a call. A call may fail and still have a value.

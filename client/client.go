@@ -108,13 +108,16 @@ type Options struct {
 	Plugins func(PluginEvent)
 
 	// Host answers for what only the app can see on its platform: a phone's
-	// verdicts on rooting, overlays, attestation, by probe ID. nil = nobody.
+	// verdicts on rooting, overlays, attestation, by probe ID. It is asked before
+	// each entry and in each self-test, must not call the Client and returns when
+	// ctx ends. nil = nobody.
 	Host ProbeHost
 
 	// Agent is the socket of a keposs agent that serves the module: the same
 	// services in a process of their own, which level 2 demands (AgentSocket).
-	// Prompter and Events stay the app's; Host and Attest are not asked, and what
-	// else an agent needs it was started with. "" = inside this process.
+	// Prompter, Events, Host and Attest stay the app's: the agent asks it over the
+	// open call, a minute at most for Host and Attest. What else an agent needs it
+	// was started with. "" = inside this process.
 	Agent string
 
 	// Attest gives the platform's proof over nonce that this terminal is genuine
@@ -126,6 +129,9 @@ type Options struct {
 	Step step.Func // crash points of tests; nil = none
 
 	agent bool // this process is the agent
+	// ask gives the host of one look at the environment, who is asked those
+	// probes; for an agent, whose host is the app it serves. nil = Host.
+	ask func(ctx context.Context, ids []string) ProbeHost
 }
 
 // Profile is sealed at initialisation and cannot be relaxed by a flag later.
@@ -219,7 +225,7 @@ func (c *Client) config(o Options) (cfg mstcc.Config, err error) {
 
 		Embedded:  !o.agent,
 		Approved:  signedImage(),
-		Probes:    c.probes(o.Host),
+		Probes:    c.probes(o),
 		SelfTests: imageTests(),
 	}
 	if cfg.Profile == (Profile{}) {

@@ -191,9 +191,15 @@ func (c *child) launch(ctx context.Context, e Entry, image *launch.Image) (*laun
 	return launch.Start(ctx, launch.Spec{
 		Image: image, Kind: e.Kind, Name: e.label(), Args: e.Args, Env: e.Env,
 		Logger: c.sup.o.Logger, Timeout: c.sup.o.Timeout, Dial: dial,
-		Confined: c.sup.o.Confine && e.Kind == KindSource, Read: e.Read,
+		Confined: c.sup.o.Confine && confinable(e.Kind), Read: e.Read,
 	})
 }
+
+// confinable tells that a plugin of this kind needs nothing of the machine but
+// processor and memory: a source asks the host for samples, a KDF computes. A
+// sensor reaches for a device, often by the vendor's own daemon, and a backend
+// for its files and servers.
+func confinable(kind string) bool { return kind == KindSource || kind == KindKDF }
 
 // adopt makes p the process of calls from now on and watches for its end. A
 // closed child ends it: Closed.

@@ -29,7 +29,7 @@ type Entry struct {
 	Args   []string // arguments after argv[0]
 	Env    []string // "key=value" beyond the allow-list; never a secret
 
-	// Read names files and folders a confined source may read (Options.Confine):
+	// Read names files and folders a confined plugin may read (Options.Confine):
 	// those its settings name.
 	Read []string
 

@@ -18,10 +18,10 @@ type Options struct {
 	Events   func(Event)   // hears of starts and ends; must not block; nil = none
 	Timeout  time.Duration // of one start; 0 = 5 s
 
-	// Confine shuts the processes of sources off from network, other processes
-	// and every file but the system's programs and Entry.Read, as far as the
-	// kernel has the means: Sandbox says. A source of a foreign make asks the host
-	// for samples and needs nothing else.
+	// Confine shuts the processes of sources and KDFs off from network, other
+	// processes and every file but the system's programs and Entry.Read, as far as
+	// the kernel has the means: Sandbox says. A source of a foreign make asks the
+	// host for samples, a KDF computes, and neither needs anything else.
 	Confine bool
 
 	// Trace hears every call and frame as a line without secrets; for the

@@ -39,7 +39,9 @@ var registry = plugins.Registry{Source: toySource, Sensor: func(string) (core.Se
 			return &steadyStore{}, nil
 		}
 		return &slowStore{}, nil
-	}}
+	},
+	KDF: func(string) (core.KDF, error) { return burglarKDF{}, nil },
+}
 
 // toyVersion is what a toy says it is; "ends" and "refuses" are faults.
 const toyVersion = "KEPOSS_TEST_TOY_VERSION"

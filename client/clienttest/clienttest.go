@@ -33,18 +33,19 @@ type Escrow struct {
 	password *secret.Buffer
 }
 
-// New starts an SS-CC for t. What fails ends t.
-func New(t testing.TB) *Escrow {
+// New starts an SS-CC for t, changed from what is cheap for tests. What fails
+// ends t.
+func New(t testing.TB, change ...func(*sscc.Config)) *Escrow {
 	t.Helper()
 	store := memory.New()
 	if err := store.Configure(context.Background(), core.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	return Over(t, store)
+	return Over(t, store, change...)
 }
 
 // Over is New over a configured backend without an SS-CC, which it closes.
-func Over(t testing.TB, store core.Backend) *Escrow {
+func Over(t testing.TB, store core.Backend, change ...func(*sscc.Config)) *Escrow {
 	t.Helper()
 	ctx := context.Background()
 	check := func(err error) {
@@ -58,10 +59,14 @@ func Over(t testing.TB, store core.Backend) *Escrow {
 	limits := sscc.DefaultLimits()
 	limits.TriesPerMinute, limits.PolicyRate, limits.DeviceRate = 250, 1000, 1000
 	e := &Escrow{password: secret.Copy([]byte("correct horse battery"))}
-	e.Core, err = sscc.New(sscc.Config{
+	cfg := sscc.Config{
 		Backend: store, OPRF: sscc.NewOPRF(), KDF: slow, Limits: limits,
 		KDFParams: core.NewParams(kdf.Default, core.Param{Key: "i", N: 1024}),
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	e.Core, err = sscc.New(cfg)
 	check(err)
 	check(e.Core.Start(ctx))
 	again := e.password.Clone()

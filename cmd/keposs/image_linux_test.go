@@ -33,8 +33,9 @@ func program(t *testing.T, path string, args ...string) (stdout, stderr string, 
 
 // A release from source: two builds are equal, the program is stripped and
 // position independent, its own self-test and version know the manifest, each
-// of 100 flipped bytes is found, and a changed program serves nothing.
-// req: K-11-01, K-11-02, K-17.1-04, K-17.6-L2, G-7.5-05, G-7.11-05, K-16-03, K-17.1-01, K-17.4-00, G-7.5-03, G-7.11-07, K-5.3-02c
+// of 100 flipped bytes is found, its results are approved when all that made
+// them was, and a changed program or plugin serves nothing.
+// req: K-11-01, K-11-02, K-17.1-04, K-17.6-L2, G-7.5-05, G-7.11-05, K-16-03, K-17.1-01, K-17.4-00, G-7.5-03, G-7.11-07, K-5.3-02c, G-7.2-02, G-7.2-03, X-23, G-7.5-02, K-10.2.3-01
 func TestReleaseImage(t *testing.T) {
 	testenv.NeedLevel(t, 1)
 	t.Parallel()
@@ -53,11 +54,12 @@ func TestReleaseImage(t *testing.T) {
 	if _, errs, status := program(t, keposs, "image", "key", key); status != 0 {
 		t.Fatal(errs)
 	}
+	plugin := vendorPlugin(t)
 	var digests []string
 	dir := ""
 	for range 2 {
 		dir = filepath.Join(t.TempDir(), "release")
-		out, errs, status := program(t, keposs, "image", "build", "--key", key, "--out", dir, "--version", "v0.0.1", "--json")
+		out, errs, status := program(t, keposs, "image", "build", "--key", key, "--out", dir, "--version", "v0.0.1", "--plugin", plugin, "--json")
 		var built struct{ Manifest string }
 		if err := json.Unmarshal([]byte(out), &built); status != 0 || err != nil {
 			t.Fatalf("%d %v\n%s", status, err, errs)
@@ -82,6 +84,8 @@ func TestReleaseImage(t *testing.T) {
 		t.Error(errs)
 	}
 	flips(t, dir, key+".pub")
+	t.Run("Approved", func(t *testing.T) { approvedResults(t, bin, keposs) })
+	t.Run("ChangedPlugin", func(t *testing.T) { changedPlugin(t, bin) })
 
 	// A byte of a text nobody executes: the program runs and must say no.
 	b, err := os.ReadFile(bin)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,22 +39,23 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// A person at a terminal is asked for PIN and gesture, twice each at first and
-// once for every use; what they enter is not shown.
-// req: G-7.4-07
-func TestQuickstartInteractive(t *testing.T) {
-	testenv.NeedLevel(t, 1)
+// entered is what a person was asked at a terminal, and what it showed.
+type entered struct {
+	pins, gestures int
+	screen         string
+}
+
+// enter runs cmd at a terminal of its own, where a person answers every
+// question for a PIN and for a gesture. err is how the command ended.
+func enter(t *testing.T, cmd *exec.Cmd) (e entered, err error) {
+	t.Helper()
 	person, program := openTerminal(t)
-	cmd := keposs(t, "quickstart", "--interactive", "--json")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Stdin = program
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	_ = program.Close()
-	pins, gestures := 0, 0
 	var shown, all bytes.Buffer
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -80,29 +82,42 @@ func TestQuickstartInteractive(t *testing.T) {
 			all.Write(b)
 		case <-late:
 			_ = cmd.Process.Kill()
-			t.Fatalf("it hangs after %d PINs and %d gestures; the screen: %q\n%s", pins, gestures, shown.String(), stderr.String())
+			t.Fatalf("it hangs after %d PINs and %d gestures; the screen: %q\n%v", e.pins, e.gestures, shown.String(), cmd.Stderr)
 		}
 		text := shown.String()
 		switch {
 		case strings.Contains(text, "(not shown; Esc cancels): "):
-			pins++
+			e.pins++
 			shown.Reset()
-			_, _ = person.WriteString("271828\r")
+			_, _ = person.WriteString(sitePIN + "\r")
 		case strings.Contains(text, "esc cancel"):
-			gestures++
+			e.gestures++
 			shown.Reset()
-			_, _ = person.WriteString("167294\r")
+			_, _ = person.WriteString(strings.ReplaceAll(siteGesture, "-", "") + "\r")
 		}
 	}
-	if err := <-ended; err != nil {
+	e.screen = all.String()
+	return e, <-ended
+}
+
+// A person at a terminal is asked for PIN and gesture, twice each at first and
+// once for every use; what they enter is not shown.
+// req: G-7.4-07
+func TestQuickstartInteractive(t *testing.T) {
+	testenv.NeedLevel(t, 1)
+	cmd := keposs(t, "quickstart", "--interactive", "--json")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	e, err := enter(t, cmd)
+	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	// Two at enrolment; sign, verify twice, decrypt, sign, sign after the lock.
-	if pins != 8 || gestures != 8 {
-		t.Errorf("%d PINs and %d gestures were asked for, want 8 each", pins, gestures)
+	if e.pins != 8 || e.gestures != 8 {
+		t.Errorf("%d PINs and %d gestures were asked for, want 8 each", e.pins, e.gestures)
 	}
-	for name, out := range map[string]string{"the screen": all.String(), "standard output": stdout.String(), "standard error": stderr.String()} {
-		if strings.Contains(out, "271828") || strings.Contains(out, "1-6-7-2-9-4") {
+	for name, out := range map[string]string{"the screen": e.screen, "standard output": stdout.String(), "standard error": stderr.String()} {
+		if strings.Contains(out, sitePIN) || strings.Contains(out, siteGesture) {
 			t.Errorf("%s shows what was entered", name)
 		}
 	}

@@ -80,6 +80,10 @@ func (q *queue) take(maxItems, maxBytes int) []item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
+		for len(q.items) == 0 && !q.shutd {
+			q.some.Wait()
+		}
+		q.gather()
 		live := q.items[:0]
 		for _, it := range q.items {
 			if !it.req.gone {
@@ -94,13 +98,6 @@ func (q *queue) take(maxItems, maxBytes int) []item {
 		if q.shutd {
 			return nil
 		}
-		q.some.Wait()
-		// Whoever is about to ask for a commit shares this one: on a busy
-		// processor a sync costs more than the turn that is given away here, on an
-		// idle one nobody takes it.
-		q.mu.Unlock()
-		runtime.Gosched()
-		q.mu.Lock()
 	}
 	n, bytes := 0, 0
 	for n < len(q.items) && n < maxItems && (n == 0 || bytes+q.items[n].size <= maxBytes) {
@@ -119,6 +116,22 @@ func (q *queue) take(maxItems, maxBytes int) []item {
 	clear(q.items[rest:])
 	q.items = q.items[:rest]
 	return out
+}
+
+// turns is how often the committer gives way before one transaction.
+const turns = 4
+
+// gather gives others a turn to queue items: whoever is about to ask for a
+// commit shares this one. Without it the callers just answered find the next
+// sync begun, and two crowds take turns, each with a sync of its own and twice
+// the wait. On a busy processor a sync costs more than the turns given away, on
+// an idle one nobody takes them. It leaves and takes q.mu.
+func (q *queue) gather() {
+	for range turns {
+		q.mu.Unlock()
+		runtime.Gosched()
+		q.mu.Lock()
+	}
 }
 
 // finish hands out answers.

@@ -17,11 +17,17 @@ import (
 	"sync"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/secret"
 )
 
-// Version is that of frames and calls. An agent refuses another with Unsupported.
-const Version = 1
+// Versions of frames and calls. A call names the first one that has what it
+// needs: version 2 has the questions about the app's platform. An agent refuses a
+// version it does not know with Unsupported.
+const (
+	Plain   = 1
+	Version = 2 // the newest
+)
 
 // A Kind says what a frame is.
 type Kind uint8
@@ -32,13 +38,19 @@ const (
 	Data   Kind = 2  // both: bytes that belong to the Call or Result before them
 	Ask    Kind = 3  // agent: a core.Prompt, JSON
 	Sample Kind = 4  // app: the answer to Ask, EncodeSample
-	Refuse Kind = 5  // app: the answer to Ask, Show or Choose is an error, JSON
+	Refuse Kind = 5  // app: the answer to Ask, Show, Choose or Attest is an error, JSON
 	Event  Kind = 6  // agent: a step of a flow, JSON
 	Show   Kind = 7  // agent: a recovery sheet's payload
 	Shown  Kind = 8  // app: the person has the sheet
 	Choose Kind = 9  // agent: ways to open, JSON
 	Chosen Kind = 10 // app: labels the person gives, JSON
 	Result Kind = 11 // agent: what became of the call, JSON; the last but its Data
+
+	// From version 2 on, asked of apps whose call says that they answer.
+	Probe    Kind = 12 // agent: which probes the app's host is asked, EncodeProbes
+	Verdicts Kind = 13 // app: the answer to Probe, EncodeVerdicts
+	Attest   Kind = 14 // agent: the nonce a proof must be over, 32 bytes
+	Proof    Kind = 15 // app: the answer to Attest, EncodeProof
 )
 
 // MaxData bounds one Data frame and all that belong to one Call or Result, in
@@ -63,6 +75,14 @@ func bound(k Kind) int {
 		return 4 << 10
 	case Shown:
 		return 0
+	case Probe:
+		return maxProbes * (1 + maxID)
+	case Verdicts:
+		return maxProbes
+	case Attest:
+		return protocol.HashSize
+	case Proof:
+		return maxProof
 	case Call, Ask, Refuse, Event, Choose, Chosen, Result:
 		return maxJSON
 	}

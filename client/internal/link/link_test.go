@@ -27,7 +27,11 @@ func TestReadRefuses(t *testing.T) {
 		{"half a head", []byte{1, 0}, core.Indeterminate},
 		{"half a body", frame(Call, 9, "abc"), core.Indeterminate},
 		{"an unknown kind", frame(0, 0, ""), core.Invalid},
-		{"a kind of later", frame(12, 0, ""), core.Invalid},
+		{"a kind of later", frame(16, 0, ""), core.Invalid},
+		{"a long list of probes", frame(Probe, maxProbes*(1+maxID)+1, ""), core.TooLarge},
+		{"too many verdicts", frame(Verdicts, maxProbes+1, ""), core.TooLarge},
+		{"a long nonce", frame(Attest, 33, ""), core.TooLarge},
+		{"a proof without end", frame(Proof, maxProof+1, ""), core.TooLarge},
 		{"a long call", frame(Call, maxJSON+1, ""), core.TooLarge},
 		{"endless data", frame(Data, 1<<32-1, ""), core.TooLarge},
 		{"a body for shown", frame(Shown, 1, "x"), core.TooLarge},
@@ -64,6 +68,9 @@ func FuzzFrames(f *testing.F) {
 	f.Add(frame(Sample, 5, "\x03pin\x00"))
 	f.Add(frame(Data, 1<<31, ""))
 	f.Add(frame(99, 0, ""))
+	f.Add(frame(Probe, 5, "\x04P-13"))
+	f.Add(frame(Verdicts, 1, "\x02"))
+	f.Add(frame(Proof, 9, "\x04playdata"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		k, b, err := Read(bytes.NewReader(in))
 		if err != nil {

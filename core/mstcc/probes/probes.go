@@ -28,6 +28,16 @@ const (
 	NotApplicable Verdict = "not applicable" // no such thing on this kind of system
 )
 
+// known is v, or Unknown for a word that is no verdict: what a host says in
+// words of its own must not pass.
+func (v Verdict) known() Verdict {
+	switch v {
+	case OK, Bad, Unknown, NotApplicable:
+		return v
+	}
+	return Unknown
+}
+
 // Class groups probes.
 type Class string
 
@@ -130,6 +140,16 @@ var list = []probe{
 	{"P-16", "clock", Device, 1, clock},
 }
 
+// IDs lists the probes Run runs, in order.
+func IDs(quick bool) (out []string) {
+	for _, p := range list {
+		if !quick || !p.slow() {
+			out = append(out, p.id)
+		}
+	}
+	return out
+}
+
 // Run runs every probe in order. It reads and reports only.
 // req: K-5.3-05, K-6.1-05b, K-16-04, K-12.1-L2b
 func Run(ctx context.Context, s Sys, o Options) []Finding {
@@ -150,7 +170,7 @@ func Run(ctx context.Context, s Sys, o Options) []Finding {
 		f.Verdict, f.Code = p.check(ctx, s, o)
 		if o.Host != nil && f.Verdict != Bad {
 			if v, ok := o.Host(ctx, p.id); ok && (v == Bad || f.Verdict != OK) {
-				f.Verdict, f.Code = v, "host"
+				f.Verdict, f.Code = v.known(), "host"
 			}
 		}
 		out = append(out, f)

@@ -168,7 +168,7 @@ func TestHost(t *testing.T) {
 		id   string
 		says Verdict
 		want Verdict
-	}{{"P-13", Bad, Bad}, {"P-13", OK, OK}, {"P-12", Bad, Bad}, {"P-14", Bad, Bad}, {"P-01", Bad, Bad}} {
+	}{{"P-13", Bad, Bad}, {"P-13", OK, OK}, {"P-12", Bad, Bad}, {"P-14", Bad, Bad}, {"P-01", Bad, Bad}, {"P-13", "rooted", Unknown}} {
 		list := Run(context.Background(), server(), Options{Level: 2, Host: say(c.id, c.says)})
 		if f := of(list, c.id); f.Verdict != c.want {
 			t.Errorf("%s says %s: %s", c.id, c.says, f.Verdict)

@@ -168,7 +168,7 @@ func (c *confinement) files(version int) error {
 	return nil
 }
 
-// denied are calls no source has a use for: connections, other processes, the
+// denied are calls no source and no KDF has a use for: connections, other processes, the
 // kernel's own doors.
 var denied = []uint32{
 	unix.SYS_CONNECT, unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_KCMP,

@@ -122,7 +122,7 @@ func agentStatusCommand(e *Env) *cobra.Command {
 				fmt.Fprintf(w, "state    %s\n", v.State)
 				fmt.Fprintf(w, "level    %s\n", pickText(v.Level > 0, fmt.Sprint(v.Level), "no user is initialised yet"))
 				fmt.Fprintf(w, "memory   core files and foreign readers %s; locked against swapping: %s\n", pickText(v.Hardened, "shut out", "NOT shut out"), pickText(v.Locked, "yes", "no"))
-				fmt.Fprintf(w, "sources  %s\n", pickText(v.Sandbox != "", v.Sandbox, "not shut off: this kernel has no means"))
+				fmt.Fprintf(w, "plugins  %s\n", pickText(v.Sandbox != "", v.Sandbox, "not shut off: this kernel has no means"))
 				fmt.Fprintf(w, "audit    %d events, head %s\n", v.Events, v.Head)
 			})
 		},

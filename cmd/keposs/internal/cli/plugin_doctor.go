@@ -89,7 +89,7 @@ func (e *Env) examineMachine(ctx context.Context, out *diagnosis) {
 	limit := plugins.ProcessLimit()
 	out.optional("process limit", limit != "", limit, "give this user a delegated control group (systemd: Delegate=pids) to bound what a plugin may start; its helpers are ended with it in any case")
 	box := plugins.Sandbox()
-	out.optional("source sandbox", box != "", box, "a kernel with Landlock and seccomp shuts the sources of keposs agent off from network and files")
+	out.optional("plugin sandbox", box != "", box, "a kernel with Landlock and seccomp shuts the sources and KDFs of keposs agent off from network and files")
 	go1, err := exec.LookPath("go")
 	out.optional("Go", err == nil, go1, "install Go from https://go.dev/dl to write plugins with --lang go")
 	const python = "/usr/bin/python3"

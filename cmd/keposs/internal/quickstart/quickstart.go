@@ -49,7 +49,7 @@ type Result struct {
 	Steps    []Step  `json:"steps"`
 	Policy   string  `json:"policy"`
 	Mode     string  `json:"mode"`     // plain or hardened
-	Approved bool    `json:"approved"` // false: built-in plugins are not a signed image
+	Approved bool    `json:"approved"` // of key and signature, by a person's own entries
 	Seconds  float64 `json:"seconds"`
 	Dir      string  `json:"dir,omitempty"` // kept folder
 	Out      *Files  `json:"out,omitempty"`
@@ -86,7 +86,9 @@ type run struct {
 	policy  string
 	profile client.Profile
 	first   []string // labels of the factors that are entered
-	quiet   bool     // the numbered steps were shown often enough
+
+	approved bool // the key, and the signature over the message
+	quiet    bool // the numbered steps were shown often enough
 }
 
 // Run does everything and returns after every child process is reaped. The
@@ -144,7 +146,7 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 	}
 	res = &Result{OK: err == nil, Steps: r.screen.steps, Policy: r.policy, Mode: r.profile.Mode.String(), Seconds: time.Since(began).Seconds()}
 	if r.user != nil {
-		res.UserID = r.user.ID.String()
+		res.UserID, res.Approved = r.user.ID.String(), r.approved
 	}
 	if o.Dir != "" {
 		res.Dir, res.Out = r.dir, &r.out

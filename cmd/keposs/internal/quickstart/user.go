@@ -33,6 +33,8 @@ func (r *run) signAndVerify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A drawn person is no person, and a pinned sensor nobody's but the operator's.
+	r.approved = r.user.Approved && sig.Approved && r.o.Prompter != nil && r.o.Sensor == nil
 	for name, b := range map[string][]byte{r.out.Message: []byte(message), r.out.Signature: sig.DER(), r.out.Key: []byte(r.user.Sign)} {
 		if err := os.WriteFile(name, b, 0o644); err != nil {
 			return core.Errorf(core.Exhausted, "quickstart", "%w", err)
