@@ -13,9 +13,11 @@ import (
 // matches, as skin is. Of the cells and stars that the print covers 55 in a hundred
 // must then agree closely. The enrolled finger shows more, also a small part of
 // it; what another finger has in common with it by chance lies in no smooth
-// relation and falls apart at close tolerances. The rule makes a try harder, not
-// an attack on a readable helper: who attacks leaves it out (docs/fingerprint.md).
-// Set on DB1_B and U.are.U.
+// relation and falls apart at close tolerances. A print that overlaps little covers
+// cells that it does not show; so it is enough, too, if its likeliest candidates
+// hold plainly more of the enrolled cells than any other finger's do. The rule makes
+// a try harder, not an attack on a readable helper: who attacks leaves it out
+// (docs/fingerprint.md). Set on DB1_B and U.are.U.
 const (
 	fitDist       = 16.0                 // pixels between a minutia and the middle of its cell, while fitting
 	evidenceDist  = 11.0                 // and once bent
@@ -23,6 +25,7 @@ const (
 	cellScatter   = 6.0                  // pixels by which a minutia misses the middle of its cell
 	coverDist     = 30.0                 // a cell this near to any minutia is covered
 	evidenceShare = 55                   // in a hundred of what is covered must agree
+	plainCells    = 12                   // of one finger's candidates, instead: others held at most 10
 	leastRoots    = minFeatures * 9 / 10 // of a vault; fewer are an accident of the search
 	fits, bends   = 2, 3                 // rounds of matching and fitting
 )
@@ -130,6 +133,28 @@ func enough(agree, covered int) bool {
 	return agree > 0 && 100*agree >= evidenceShare*covered
 }
 
+// plain tells whether the candidates of a plan hold plainCells of each finger.
+func (a *Attempt) plain(p *plan, enrolled [][]int) bool {
+	for finger, ids := range enrolled {
+		held := 0
+		for _, id := range ids {
+			if slices.Contains(p.elems, a.cells.element(finger, id)) {
+				held++
+			}
+		}
+		if held < plainCells {
+			return false
+		}
+	}
+	return true
+}
+
+// shows tells whether the query shows the enrolled fingers under a plan's
+// hypothesis, of which all plans have the same candidates.
+func (a *Attempt) shows(p *plan, enrolled [][]int) bool {
+	return a.plain(p, enrolled) || sound(p.sights, enrolled)
+}
+
 // enrolled lists the cells of each finger for which held says that the vault
 // holds their element, and how many they are.
 func (m *cellMap) enrolled(fingers int, held func(e uint16) bool) (ids [][]int, n int) {
@@ -165,7 +190,7 @@ func (a *Attempt) judge(p *plan, f []uint16) verdict {
 	switch {
 	case n < leastRoots:
 		return accident
-	case !sound(p.sights, ids):
+	case !a.shows(p, ids):
 		return stranger
 	}
 	return owner

@@ -32,7 +32,7 @@ func (a *Attempt) Odds(features map[uint16]bool, k, work int) (success, perDraw 
 		perDraw += one / float64(n) / float64(len(a.plans))
 		good, known := soundness[p.hyp]
 		if !known {
-			good = sound(p.sights, ids)
+			good = a.shows(p, ids)
 			soundness[p.hyp] = good
 		}
 		if !good {
