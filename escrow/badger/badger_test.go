@@ -28,3 +28,5 @@ func in(dir string) core.Config {
 
 // req: K-6.2-02a, K-6.2-02b, TK-07
 func TestConformance(t *testing.T) { escrowtest.Run(t, harness) }
+
+func BenchmarkKit(b *testing.B) { escrowtest.Bench(b, harness) }

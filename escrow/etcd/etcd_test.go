@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 // start runs a cluster until the test ends. At level 0 it takes only a server
 // that was built before.
-func start(t *testing.T, members int) *etcdserver.Cluster {
+func start(t testing.TB, members int) *etcdserver.Cluster {
 	t.Helper()
 	if _, err := etcdserver.Binary(); err != nil && testenv.Level() < 1 {
 		t.Skipf("%v; KEPOSS_TEST_LEVEL=1 builds it from the Go module proxy", err)
@@ -139,3 +139,5 @@ func TestNobodyThere(t *testing.T) {
 		t.Fatalf("%v, want unavailable", err)
 	}
 }
+
+func BenchmarkKit(b *testing.B) { escrowtest.Bench(b, harness(start(b, 3))) }

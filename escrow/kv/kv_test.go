@@ -64,3 +64,5 @@ var harness = escrowtest.Harness{
 // A plain store behind the shim keeps the whole contract.
 // req: K-6.2-02a
 func TestConformance(t *testing.T) { escrowtest.Run(t, harness) }
+
+func BenchmarkKit(b *testing.B) { escrowtest.Bench(b, harness) }

@@ -40,3 +40,5 @@ func TestConformance(t *testing.T) { escrowtest.Run(t, volatile) }
 
 // req: K-6.2-02a
 func TestConformanceLogged(t *testing.T) { escrowtest.Run(t, logged) }
+
+func BenchmarkKit(b *testing.B) { escrowtest.Bench(b, logged) }

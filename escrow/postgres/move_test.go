@@ -56,6 +56,7 @@ func TestMoveWhileSigning(t *testing.T) {
 
 	var stop atomic.Bool
 	var announced atomic.Int64 // Unix nanoseconds
+	var anew atomic.Int64      // signs begun after it
 	var wg sync.WaitGroup
 	for _, s := range signers {
 		wg.Go(func() {
@@ -72,6 +73,7 @@ func TestMoveWhileSigning(t *testing.T) {
 				s.slowest = max(s.slowest, took)
 				if at := announced.Load(); at != 0 && begun.UnixNano() > at {
 					s.after++
+					anew.Add(1)
 				}
 				time.Sleep(pace)
 			}
@@ -85,7 +87,9 @@ func TestMoveWhileSigning(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	time.Sleep(3 * time.Second)
+	for n := 0; anew.Load() < 2*clients && n < 60; n++ { // a busy machine takes seconds for a sign
+		time.Sleep(time.Second)
+	}
 	stop.Store(true)
 	wg.Wait()
 

@@ -12,6 +12,7 @@ import (
 	"github.com/keposs/keposs/escrow/escrowtest"
 	"github.com/keposs/keposs/escrow/postgres"
 	"github.com/keposs/keposs/escrow/postgres/internal/pgtest"
+	"github.com/keposs/keposs/internal/pgserver"
 	"github.com/keposs/keposs/internal/testenv"
 	"github.com/keposs/keposs/plugins"
 	"github.com/keposs/keposs/plugins/plugintest"
@@ -120,4 +121,8 @@ func TestConfigureRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want invalid", name, err)
 		}
 	}
+}
+
+func BenchmarkKit(b *testing.B) {
+	escrowtest.Bench(b, harness(pgtest.With(b, pgserver.Options{}).DSN()))
 }

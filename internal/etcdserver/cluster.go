@@ -106,9 +106,13 @@ func (c *Cluster) Run(i int) (err error) {
 	return err
 }
 
+// patience is how long a member may take to answer on a machine that has other
+// work: at load 30 it took more than a minute.
+const patience = 5 * time.Minute
+
 // Ready waits until member i, which runs, answers a linearizable read.
 func (c *Cluster) Ready(ctx context.Context, i int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cl, err := c.dial(i)
 	if err != nil {

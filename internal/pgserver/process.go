@@ -59,12 +59,16 @@ func (c *Cluster) do(name string, args ...string) error {
 	return nil
 }
 
+// patience is how long a server may take to be ready on a machine that has
+// other work: at load 30 it took more than half a minute.
+const patience = 5 * time.Minute
+
 // up waits until the server of node i says that it is ready, as a primary or
 // as a standby that answers.
 func (c *Cluster) up(ctx context.Context, i int) error {
 	n := c.nodes[i]
 	state := filepath.Join(n.data, "postmaster.pid") // its last line is the server's state
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		b, _ := os.ReadFile(state)
 		if s := string(b); strings.Contains(s, "\nready") || strings.Contains(s, "\nstandby") {
 			return nil
@@ -77,5 +81,5 @@ func (c *Cluster) up(ctx context.Context, i int) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("postgres was not ready within 30 s")
+	return fmt.Errorf("postgres was not ready within %s", patience)
 }

@@ -8,15 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/escrow/escrowtest"
 	"github.com/keposs/keposs/kdf/kdftest"
 	"github.com/keposs/keposs/plugins"
-	"github.com/keposs/keposs/plugins/plugintest"
 	"github.com/keposs/keposs/ppd/ppdtest"
 )
 
@@ -29,7 +26,7 @@ type Target struct {
 	Env  []string
 
 	// Config is what a backend is configured with; {dir} in a value is a fresh
-	// folder for each store.
+	// folder for each store, {place} a fresh name, for a database that keeps many.
 	//
 	// Sources and sensors are given the values as they are.
 	Config map[string]string
@@ -260,51 +257,4 @@ func kdfKit(ctx context.Context, t Target) []Case {
 	}
 	return append(out, Case{Name: "Ends", Rule: "P6 The program ends when it is told to.", Group: "kit",
 		Advice: "Return from main when the server has stopped.", Run: func(context.Context, Target) error { return sup.Close() }})
-}
-
-func backendKit(t Target) []Case {
-	if t.Config == nil {
-		return refusal("The backend opens a store.", Skip("no settings for a store were given"))
-	}
-	in := func(dir string) core.Config {
-		values := map[string]string{}
-		for k, v := range t.Config {
-			values[k] = strings.ReplaceAll(v, "{dir}", dir)
-		}
-		return core.Config{Values: values}
-	}
-	h := escrowtest.Harness{
-		Name: t.Name, Kill: plugintest.KillBackend,
-		New: func() (core.Backend, error) {
-			sup, e, err := supervised(t)
-			if err != nil {
-				return nil, err
-			}
-			b, err := sup.Backend(context.Background(), e)
-			if err != nil {
-				return nil, errors.Join(err, sup.Close())
-			}
-			return b, nil // its Close ends the process
-		},
-		Place: func() (*escrowtest.Place, error) {
-			dir, err := os.MkdirTemp("", "keposs-check-")
-			return &escrowtest.Place{Config: in(dir), Dir: dir, Remove: func() { _ = os.RemoveAll(dir) }}, err
-		},
-	}
-	for _, v := range t.Config {
-		if strings.Contains(v, "{dir}") {
-			h.Durable, h.In = true, in
-		}
-	}
-	r := escrowtest.NewRig(h, t.Level)
-	var out []Case
-	for _, c := range escrowtest.Cases() {
-		out = append(out, Case{Name: c.Name, Rule: c.Rule, Advice: c.Advice, Group: "kit", Level: c.Level,
-			Run: func(ctx context.Context, _ Target) error { return escrowtest.RunCase(ctx, r, c) }})
-	}
-	return append(out, Case{Name: "Ends", Rule: "B4 Close is followed by the end of the process.", Group: "kit",
-		Advice: "Return from main when the server has stopped.", Run: func(context.Context, Target) error {
-			r.Close()
-			return nil
-		}})
 }

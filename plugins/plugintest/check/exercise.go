@@ -204,11 +204,8 @@ func (w Watch) backend(ctx context.Context, b core.Backend, config map[string]st
 		return core.Errorf(core.Environment, "plugin debug", "%w", err)
 	}
 	defer os.RemoveAll(dir)
-	values := map[string]string{}
-	for k, v := range config {
-		values[k] = strings.ReplaceAll(v, "{dir}", dir)
-	}
-	if err := w.configure(ctx, b, values); err != nil {
+	c, _, _ := filled(config, dir)
+	if err := w.configure(ctx, b, c.Values); err != nil {
 		return err
 	}
 	key := core.Key("keposs plugin debug")

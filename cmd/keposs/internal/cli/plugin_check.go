@@ -61,7 +61,8 @@ and what to do; exit status 1 when a case fails.
 
 What the program is, it says itself; --kind and --name are for programs that serve
 several plugins. The settings of --config are given to it before the kit begins; in
-those of a backend {dir} is a fresh folder for each store.
+those of a backend {dir} is a fresh folder for each store, and {place} a fresh name,
+for one that keeps many stores in a database (a prefix, a schema): they are not removed.
 
 With --samples a source's claim of strength is measured: each person is enrolled
 with their first takes, then tried with their others and with those of strangers.
@@ -72,7 +73,8 @@ The program is executed with your rights: check what you would also run by hand.
 		Example: `  keposs plugin check ./my-camera
   keposs plugin check examples/sensor-python --config folder=captures
   keposs plugin check ./my-voice --samples recordings
-  keposs plugin check ./my-store --config path={dir}/log --json`,
+  keposs plugin check ./my-store --config path={dir}/log --json
+  keposs plugin check ./my-database --config address=127.0.0.1:6000 --config prefix={place} --level 1`,
 		Args: atLeastOne("one or more PATHs"),
 		RunE: func(c *cobra.Command, args []string) error {
 			const op = "plugin check"
