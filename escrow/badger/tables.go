@@ -1,8 +1,6 @@
 package badger
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	db "github.com/dgraph-io/badger/v4"
@@ -24,16 +21,47 @@ import (
 	"github.com/keposs/keposs/core"
 )
 
-// A listed table is one the store is made of, by its manifest.
-type listed struct {
-	path  string
-	level int
-	size  int64
+// checkTables verifies every table the store is made of, before Badger opens it.
+// Badger itself opens without a table whose index is damaged, takes a damaged block
+// for an absent key, so that an older state of it shows, drops what is in it at the
+// next compaction, and ends the process over a damaged footer.
+//
+// It is not put off until a table is read: a compaction may put another in a
+// table's place meanwhile, and Badger cuts the old one to nothing before it removes
+// it, so that no second name of the file keeps it.
+func checkTables(o db.Options) error {
+	tables, err := listTables(o)
+	if err != nil {
+		return err
+	}
+	// More run at once than there are processors, for most of it is waiting for a
+	// cold disk.
+	next := make(chan string)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 4 * runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for path := range next {
+				if terr := checkTable(path); terr != nil {
+					mu.Lock()
+					err = core.Errorf(core.Corrupt, openOp, "table %s is damaged; restore from a snapshot: %w", filepath.Base(path), terr)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, path := range tables {
+		next <- path
+	}
+	close(next)
+	wg.Wait()
+	return err
 }
 
-// listTables reads the manifest: tables of upper levels first, which newer states
-// lie in. There are none where there is no manifest.
-func listTables(o db.Options) ([]listed, error) {
+const openOp = "escrow/badger: open"
+
+// listTables are the files the manifest names; none where there is no manifest.
+func listTables(o db.Options) (paths []string, err error) {
 	f, err := os.Open(filepath.Join(o.Dir, db.ManifestFilename))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -48,69 +76,15 @@ func listTables(o db.Options) ([]listed, error) {
 	if err != nil {
 		return nil, core.Errorf(core.Corrupt, openOp, "the list of tables of %s does not read; restore from a snapshot: %w", o.Dir, err)
 	}
-	var out []listed
-	for id, t := range m.Tables {
-		l := listed{path: table.NewFilename(id, o.Dir), level: int(t.Level)}
-		if st, err := os.Stat(l.path); err == nil { // else opening it says what is wrong
-			l.size = st.Size()
-		}
-		out = append(out, l)
+	for id := range m.Tables {
+		paths = append(paths, table.NewFilename(id, o.Dir))
 	}
-	slices.SortFunc(out, func(a, b listed) int {
-		return cmp.Or(cmp.Compare(a.level, b.level), strings.Compare(a.path, b.path))
-	})
-	return out, nil
+	return paths, nil
 }
 
-// damagedTable is the error for a table that does not verify.
-func damagedTable(path string, err error) error {
-	return core.Errorf(core.Corrupt, openOp, "table %s is damaged; restore from a snapshot: %w", filepath.Base(path), err)
-}
-
-// each runs f on every table and returns one of its errors. More run at once than
-// there are processors, for most of it is waiting for a cold disk.
-func each(tables []listed, f func(listed) error) (err error) {
-	next := make(chan listed)
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for range 4 * runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for t := range next {
-				if terr := f(t); terr != nil {
-					mu.Lock()
-					err = damagedTable(t.path, terr)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	for _, t := range tables {
-		next <- t
-	}
-	close(next)
-	wg.Wait()
-	return err
-}
-
-// checkTable verifies one file: its blocks, its index, the checksum of the index
-// and the lengths of both.
-func checkTable(path string) error {
-	return opened(path, check)
-}
-
-// outline verifies what Badger reads of a file to open it, and where its blocks
-// lie, and returns its first key, with Badger's timestamp.
-func outline(path string) (first []byte, err error) {
-	err = opened(path, func(r io.ReaderAt, size int64) error {
-		first, err = outlined(r, size)
-		return err
-	})
-	return first, err
-}
-
-// opened reads a file by calls: a mapping holds up the whole processor while the
-// disk is asked.
-func opened(path string, f func(io.ReaderAt, int64) error) (err error) {
+// checkTable verifies one file. It reads it by calls: a mapping holds up the whole
+// processor while the disk is asked.
+func checkTable(path string) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -120,7 +94,7 @@ func opened(path string, f func(io.ReaderAt, int64) error) (err error) {
 	if err != nil {
 		return err
 	}
-	return f(file, st.Size())
+	return check(file, st.Size())
 }
 
 // caught makes a panic an error: an index was made to fit its checksum.
@@ -133,6 +107,8 @@ func caught(err *error) {
 // window is how much of a table is read at once.
 const window = 1 << 20
 
+// check verifies a table's blocks, its index, the checksum of the index and the
+// lengths of both.
 func check(r io.ReaderAt, size int64) (err error) {
 	defer caught(&err)
 	t, err := readIndex(r, size)
@@ -155,21 +131,6 @@ func check(r io.ReaderAt, size int64) (err error) {
 		}
 	}
 	return nil
-}
-
-func outlined(r io.ReaderAt, size int64) (first []byte, err error) {
-	defer caught(&err)
-	t, err := readIndex(r, size)
-	if err != nil {
-		return nil, err
-	}
-	last := make([]byte, t.end(t.len()-1)-t.at(t.len()-1))
-	if _, err := r.ReadAt(last, t.at(t.len()-1)); err != nil {
-		return nil, err
-	}
-	var at fb.BlockOffset
-	t.index.Offsets(&at, 0)
-	return bytes.Clone(at.KeyBytes()), checkBlock(last)
 }
 
 // blocks is where the blocks of a table lie, as its index says.
