@@ -1,7 +1,6 @@
 package badger
 
 import (
-	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -47,7 +46,6 @@ func TestEveryByteOfATableCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkBytes := func(b []byte) error { return check(bytes.NewReader(b), int64(len(b))) }
 	for i := range whole {
 		bad := append([]byte(nil), whole...)
 		bad[i] ^= 1 << (i % 8)
@@ -72,7 +70,7 @@ func FuzzTable(f *testing.F) {
 			f.Add(b)
 		}
 	}
-	f.Fuzz(func(_ *testing.T, b []byte) { _ = check(bytes.NewReader(b), int64(len(b))) })
+	f.Fuzz(func(_ *testing.T, b []byte) { _ = checkBytes(b) })
 }
 
 // BenchmarkTables is what verifying costs at every opening.
