@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,7 +149,7 @@ func (a *agent) run(ctx context.Context, s *serving, p link.Peer, call agentCall
 	defer a.look()
 	a.current.Store(s)
 	defer a.current.Store(nil)
-	value, back, err := v.serve(ctx, a, s, call.Args, data)
+	value, back, err := a.serveVerb(ctx, v, s, call.Args, data)
 	if owed := s.owed(ctx); owed != nil {
 		secret.WipeAll(back...)
 		value, back, err = nil, nil, owed
@@ -167,6 +170,38 @@ func (a *agent) run(ctx context.Context, s *serving, p link.Peer, call agentCall
 		}
 	}
 	return res, back
+}
+
+// serveVerb serves one verb. A panic in it is a hard fault of the module, which
+// has wiped what it held and is in ERROR: the app hears of it, the log tells where
+// it was, and the agent goes on. What was panicked with is not told, it may hold
+// anything.
+func (a *agent) serveVerb(ctx context.Context, v verb, s *serving, args json.RawMessage, data []*secret.Buffer) (value any, back []*secret.Buffer, err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		secret.WipeAll(back...)
+		s.note = fmt.Sprintf("a fault (%T) in %s", p, faultyPlace())
+		a.o.Log(s.verb + ": " + s.note)
+		value, back, err = nil, nil, core.Errorf(core.Internal, "client: agent", "%s: the module is in %s; run the self-tests, and report it", s.note, a.c.State())
+	}()
+	return v.serve(ctx, a, s, args, data)
+}
+
+// faultyPlace names the function that panicked, for the deferred function that
+// asks.
+func faultyPlace() string {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		if f, more = frames.Next(); !strings.HasPrefix(f.Function, "runtime.") && !strings.HasSuffix(f.Function, ".faulted") {
+			return fmt.Sprintf("%s:%d", f.Function, f.Line)
+		}
+	}
+	return "an unknown place"
 }
 
 // listen reads what the app sends during its call: answers that were asked for.

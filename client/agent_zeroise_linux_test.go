@@ -22,13 +22,31 @@ import (
 // zeroiseAgent is the socket of the agent the child is an app of; "" = none.
 const zeroiseAgent = "KEPOSS_ZEROISE_AGENT"
 
+// zeroiseFault is the mode of the child that the agent serves: in "panic" and
+// "entry" its second signature panics inside the agent.
+const zeroiseFault = "KEPOSS_ZEROISE_FAULT"
+
+// faulty makes an agent panic in the second signature's step: 6 while the keys
+// are open, 2 with the factors in memory. 0 = never.
+func faulty(mode string) func(verb string, _ Event) {
+	at := map[string]int{"panic": 6, "entry": 2}[mode]
+	n := 0
+	return func(verb string, e Event) {
+		if at != 0 && verb == "sign" && e.Step == at {
+			if n++; n == 2 {
+				panic("inside the service")
+			}
+		}
+	}
+}
+
 // agentChild is the agent whose memory is looked at, shut off as the command's.
 func agentChild() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	err := probes.Harden()
 	if err == nil {
-		err = ServeAgent(ctx, AgentOptions{Dir: os.Getenv(zeroiseDir), Ready: func(r AgentReady) {
+		err = ServeAgent(ctx, AgentOptions{Dir: os.Getenv(zeroiseDir), Events: faulty(os.Getenv(zeroiseFault)), Ready: func(r AgentReady) {
 			b, _ := json.Marshal(r)
 			fmt.Println(string(b))
 		}})
@@ -41,10 +59,10 @@ func agentChild() {
 }
 
 // agentBeside starts an agent in a process of its own until the test ends.
-func agentBeside(t *testing.T, dir string) (pid int) {
+func agentBeside(t *testing.T, dir string, env ...string) (pid int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), zeroiseMode+"=agent", zeroiseDir+"="+dir)
+	cmd.Env = append(append(os.Environ(), zeroiseMode+"=agent", zeroiseDir+"="+dir), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -72,7 +90,7 @@ func agentBeside(t *testing.T, dir string) (pid int) {
 	return r.PID
 }
 
-// With the module in an agent at level 2, none of the secrets stays in the app,
+// With the module in an agent at level 2, also after a panic in it, none of the secrets stays in the app,
 // in the agent or in its plugin processes, nor in a file, what crossed the
 // loopback device, or the environment or arguments of a process.
 // req: K-5.3-01b, K-5.3-02d, K-15.4-02b, K-12.1-L2a, X-05, X-11, TK-01
@@ -83,7 +101,7 @@ func TestNothingStaysInAgent(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root reads the memory of a process that shut it")
 	}
-	for _, mode := range []string{"success", "control", "wrong", "cancel"} {
+	for _, mode := range []string{"success", "control", "wrong", "cancel", "panic", "entry", "deregister"} {
 		t.Run(mode, func(t *testing.T) {
 			if mode != "success" {
 				testenv.NeedLevel(t, 1)

@@ -38,10 +38,26 @@ func ours(frame []byte, port int) bool {
 	return bytes.HasSuffix(frame, []byte(wireMarker))
 }
 
+// capNetRaw reports whether this process may capture packets.
+func capNetRaw(t *testing.T) bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(b), "CapEff:")
+	line, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+	mask, err := strconv.ParseUint(line, 16, 64)
+	if !ok || err != nil {
+		t.Fatalf("the kernel tells no capabilities: %q, %v", line, err)
+	}
+	return mask&(1<<unix.CAP_NET_RAW) != 0
+}
+
 // listen captures what crosses the loopback device, to and from SS-CC at
-// endpoint without bound, until the function it returns is called; that gives
-// nil where capturing is not allowed.
-func listen(t *testing.T, endpoint string) func() []byte {
+// endpoint without bound, until the function it returns is called; that also
+// counts the packets to and from SS-CC. It is nil where capturing is not allowed.
+func listen(t *testing.T, endpoint string) func() (heard []byte, packets int) {
 	t.Helper()
 	_, text, err := net.SplitHostPort(endpoint)
 	if err != nil {
@@ -51,11 +67,13 @@ func listen(t *testing.T, endpoint string) func() []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !capNetRaw(t) {
+		return nil
+	}
 	all := uint16(unix.ETH_P_ALL)
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(all<<8|all>>8))
 	if err != nil {
-		t.Logf("the loopback device cannot be captured here: %v", err)
-		return func() []byte { return nil }
+		t.Fatal(err)
 	}
 	lo, err := net.InterfaceByName("lo")
 	if err == nil {
@@ -72,6 +90,7 @@ func listen(t *testing.T, endpoint string) func() []byte {
 	}
 	var heard bytes.Buffer
 	var control atomic.Bool
+	packets := 0
 	stop := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -79,10 +98,13 @@ func listen(t *testing.T, endpoint string) func() []byte {
 		for {
 			n, _, err := unix.Recvfrom(fd, b, 0)
 			if err == nil {
+				own := ours(b[:n], port)
 				if bytes.HasSuffix(b[:n], []byte(wireMarker)) {
 					control.Store(true)
+				} else if own {
+					packets++
 				}
-				if heard.Len() < maxHeard || ours(b[:n], port) {
+				if heard.Len() < maxHeard || own {
 					heard.Write(b[:n])
 				}
 			}
@@ -93,7 +115,7 @@ func listen(t *testing.T, endpoint string) func() []byte {
 			}
 		}
 	})
-	return func() []byte {
+	return func() ([]byte, int) {
 		// Where others fill the kernel's buffer a packet may be lost: the control
 		// is sent until it is heard.
 		for range 300 {
@@ -109,7 +131,7 @@ func listen(t *testing.T, endpoint string) func() []byte {
 		close(stop)
 		done.Wait()
 		_ = unix.Close(fd)
-		return heard.Bytes()
+		return heard.Bytes(), packets
 	}
 }
 

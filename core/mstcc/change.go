@@ -158,6 +158,7 @@ func (m *Module) Change(ctx context.Context, req ChangeRequest, o OpenOptions, p
 func (m *Module) transact(ctx context.Context, flow string, o OpenOptions, p core.Prompter, build func(*attempt) (*generation, error)) (*Changed, error) {
 	m.take()
 	defer m.mu.Unlock()
+	defer m.faulted()
 	m.begin(flow)
 	var g *generation
 	defer func() { g.wipe() }()
@@ -224,7 +225,7 @@ func (m *Module) replace(ctx context.Context, a *attempt, g *generation) error {
 }
 
 // editGeneration captures what the plan asks for and seals the changed policy.
-func (m *Module) editGeneration(ctx context.Context, a *attempt, req ChangeRequest, p core.Prompter) (_ *generation, err error) {
+func (m *Module) editGeneration(ctx context.Context, a *attempt, req ChangeRequest, p core.Prompter) (*generation, error) {
 	const op = "mstcc: change"
 	opened := make([]string, len(a.srcs))
 	for i, s := range a.srcs {
@@ -242,11 +243,8 @@ func (m *Module) editGeneration(ctx context.Context, a *attempt, req ChangeReque
 	}
 	g := newGeneration(nil, m.cfg.Device, m.trust.Floor)
 	g.approved = a.approved
-	defer func() {
-		if err != nil {
-			g.wipe()
-		}
-	}()
+	done := false
+	defer unless(&done, g.wipe)
 	x := mf.EditParams{Slot: a.checked.Slot.Secret, NoBoxes: m.profile.Level >= 2}
 	if m.cfg.OPRF != nil {
 		x.OPRF = m.cfg.OPRF
@@ -298,6 +296,7 @@ func (m *Module) editGeneration(ctx context.Context, a *attempt, req ChangeReque
 	}
 	g.sealed.Blob = bytes.Clone(a.sealed)
 	m.step(6, "every set wrapped anew and derived once more")
+	done = true
 	return g, nil
 }
 

@@ -71,11 +71,8 @@ func (m *Module) countedEvaluate(ctx context.Context, a *attempt, in *secret.Buf
 	if a.blinded, blinding, err = m.cfg.OPRF.Blind(m.cfg.Rand, in.Bytes()); err != nil {
 		return nil, ans, err
 	}
-	defer func() {
-		if err != nil {
-			blinding.Wipe()
-		}
-	}()
+	done := false
+	defer unless(&done, blinding.Wipe)
 	if err = m.countTry(ctx, a, a.blinded[:]); err != nil {
 		return nil, ans, err
 	}
@@ -87,6 +84,7 @@ func (m *Module) countedEvaluate(ctx context.Context, a *attempt, in *secret.Buf
 	if err = m.takeTries(ans.Tries); err != nil {
 		return nil, ans, err
 	}
+	done = true
 	return blinding, ans, nil
 }
 

@@ -40,17 +40,14 @@ func (g *generation) wipe() {
 // or a revoke's, and seals the bundle (lent) under it. The signer is the
 // caller's to set.
 func (m *Module) enrolGeneration(ctx context.Context, req InitRequest, mode protocol.Mode, device sm.PublicKey,
-	begin func(mf.Params) (*mf.Enrolment, error), p core.Prompter, bundle *mf.Bundle) (_ *generation, err error) {
+	begin func(mf.Params) (*mf.Enrolment, error), p core.Prompter, bundle *mf.Bundle) (*generation, error) {
 	dev, err := secret.Read(m.cfg.Rand, mf.DeviceSecret)
 	if err != nil {
 		return nil, core.Errorf(core.Internal, "mstcc: enrol", "%w", err)
 	}
 	g := newGeneration(dev, device, m.floorOf(req.KDF))
-	defer func() {
-		if err != nil {
-			g.wipe()
-		}
-	}()
+	done := false
+	defer unless(&done, g.wipe)
 	slow, ok, err := m.cfg.KDF(ctx, req.KDF.Name)
 	if err != nil {
 		return nil, err
@@ -104,6 +101,7 @@ func (m *Module) enrolGeneration(ctx context.Context, req InitRequest, mode prot
 		return nil, err
 	}
 	m.step(6, "MK derived, keys sealed, derived once more and opened")
+	done = true
 	return g, nil
 }
 

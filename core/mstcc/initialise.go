@@ -40,6 +40,7 @@ func (m *Module) Initialize(ctx context.Context, req InitRequest, p core.Prompte
 	const op = "mstcc: init"
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer m.faulted()
 	m.begin("7.1")
 	if err := m.checkInit(req); err != nil {
 		return nil, err

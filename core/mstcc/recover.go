@@ -40,6 +40,7 @@ type RecoverRequest struct {
 func (m *Module) Recover(ctx context.Context, req RecoverRequest, o OpenOptions, p core.Prompter) (*InitResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer m.faulted()
 	m.begin("recover")
 	if err := m.checkRecover(req); err != nil {
 		return nil, err

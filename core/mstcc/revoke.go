@@ -54,17 +54,16 @@ func (m *Module) AddRecovery(ctx context.Context, n NewSheet, o OpenOptions, p c
 	return m.transact(ctx, "recovery", o, p, func(a *attempt) (_ *generation, err error) {
 		g := newGeneration(nil, m.cfg.Device, m.trust.Floor)
 		g.approved = a.approved
-		defer func() {
-			if err != nil {
-				g.wipe()
-			}
-		}()
+		done := false
+		defer unless(&done, g.wipe)
 		if g.sealed, err = a.opened.AddRecovery(n.Code, a.checked.Slot.Secret, m.cfg.Rand); err != nil {
 			return nil, err
 		}
 		g.sealed.Blob = bytes.Clone(a.sealed)
 		m.step(6, "recovery code added to the anchor")
-		return g, m.showSheet(ctx, &n, a.user, g.sealed)
+		err = m.showSheet(ctx, &n, a.user, g.sealed)
+		done = err == nil
+		return g, err
 	})
 }
 

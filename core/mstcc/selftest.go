@@ -49,6 +49,7 @@ func (m *Module) runSelfTests(ctx context.Context) ([]TestResult, error) {
 func (m *Module) SelfTest(ctx context.Context) ([]TestResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer m.faulted()
 	switch m.machine.State() {
 	case User:
 		if err := m.machine.Fire(EvSelfTestRequest, GuardIdle); err != nil {

@@ -140,6 +140,7 @@ func (m *Module) Encrypt(seal func(rand io.Reader) error) (Outcome, error) {
 func (m *Module) public(flow, text string, do func()) (Outcome, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer m.faulted()
 	if !m.bound() {
 		return Outcome{}, core.Errorf(core.State, "mstcc", "not initialised: run init first")
 	}
@@ -180,6 +181,7 @@ func (m *Module) take() {
 func (m *Module) service(ctx context.Context, flow, text string, o OpenOptions, p core.Prompter, use func(*mf.Bundle) error) (out Outcome, err error) {
 	m.take()
 	defer m.mu.Unlock()
+	defer m.faulted()
 	m.begin(flow)
 	a, err := m.enter(ctx, text, o, p)
 	if err != nil {
@@ -234,15 +236,7 @@ func (m *Module) run(a *attempt, use func(*mf.Bundle) error) error {
 	}
 	defer b.Wipe()
 	m.entryStep(5, "MK derived, private keys opened")
-	done := false
-	defer func() {
-		if !done {
-			_ = m.machine.Fire(EvHardFault, GuardNone)
-		}
-	}()
-	err = use(b)
-	done = true
-	if err != nil {
+	if err = use(b); err != nil {
 		_ = m.machine.Fire(EvSoftFail, GuardNone)
 	}
 	return err
@@ -282,9 +276,12 @@ func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p co
 	}
 	m.step(1, text)
 	var a *attempt
+	entered := false
 	defer func() {
-		if err != nil {
+		if !entered { // also by a panic
 			a.wipeIfAny()
+		}
+		if err != nil {
 			err = m.leaveEntry(m.heed(ctx, err))
 		}
 	}()
@@ -310,7 +307,11 @@ func (m *Module) enterThen(ctx context.Context, text string, o OpenOptions, p co
 			return a, err
 		}
 	}
-	return a, m.machine.Fire(EvPPDOk, GuardReturnUser)
+	if err = m.machine.Fire(EvPPDOk, GuardReturnUser); err != nil {
+		return a, err
+	}
+	entered = true
+	return a, nil
 }
 
 func (a *attempt) wipeIfAny() {

@@ -110,6 +110,7 @@ func (m *Module) Deregister(ctx context.Context, o OpenOptions, p core.Prompter)
 func (m *Module) remove(ctx context.Context, deregister bool, o OpenOptions, p core.Prompter) error {
 	m.take()
 	defer m.mu.Unlock()
+	defer m.faulted()
 	flow := "unbind"
 	if deregister {
 		flow = "deregister"
@@ -221,6 +222,10 @@ func (m *Module) eraseLocal(ctx context.Context, all bool) error {
 		if err := m.cfg.Keys.Delete(ctx, DeviceKeyName(n)); err != nil {
 			return err
 		}
+	}
+	if all && m.conn != nil { // its device key is gone, also from memory
+		_ = m.conn.Close()
+		m.conn = nil
 	}
 	m.trust, m.tries, m.saved, m.profile, m.interim = nil, &tries{}, nil, m.cfg.Profile, ""
 	return nil
