@@ -154,8 +154,16 @@ func (c *Cluster) Delete(ctx context.Context, prefix string) error {
 	return err
 }
 
-// Leader is the member that leads now.
-func (c *Cluster) Leader(ctx context.Context) (int, error) {
+// Leader is the member that leads; while none does, it waits for the election.
+func (c *Cluster) Leader(ctx context.Context) (lead int, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		if lead, err = c.leader(ctx); err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return lead, err
+		}
+	}
+}
+
+func (c *Cluster) leader(ctx context.Context) (int, error) {
 	for i, m := range c.members {
 		if m.proc == nil || m.still {
 			continue

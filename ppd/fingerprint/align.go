@@ -23,15 +23,20 @@ type hypothesis struct {
 	score float64
 }
 
-// hypotheses returns the most likely motions that show at least leastStars
-// stars, best first. Pairs of stars are matched with pairs of minutiae of about
-// the same distance and directions; the best are refined on all the stars seen.
-func hypotheses(query []point, stars []star, most int) []hypothesis {
-	q := query[:min(len(query), alignMost)]
+// skyOf is the constellation as points.
+func skyOf(stars []star) []point {
 	sky := make([]point, len(stars))
 	for i, s := range stars {
 		sky[i] = s.point()
 	}
+	return sky
+}
+
+// hypotheses returns the most likely motions that show at least leastStars
+// stars, best first. Pairs of stars are matched with pairs of minutiae of about
+// the same distance and directions; the best are refined on all the stars seen.
+func hypotheses(query, sky []point, most int) []hypothesis {
+	q := query[:min(len(query), alignMost)]
 	x := newIndex(q)
 	pairs := pairsOf(q)
 	var all []hypothesis

@@ -18,7 +18,7 @@ const (
 )
 
 // prefixes are candidates of one finger; several fingers use their sum.
-var prefixes = [...]int{18, 26, 38}
+var prefixes = [...]int{22, 30, 38}
 
 // An Attempt is a query held against a helper, ready to search. Wipe clears it.
 type Attempt struct {
@@ -55,12 +55,12 @@ func (s *Sketcher) Prepare(key *secret.Buffer, helper []byte, fingers []View) (*
 	views := make([][]look, len(fingers)) // by finger, by hypothesis
 	for i, f := range fingers {
 		off := offset{helper[0], helper[1], helper[2]}
-		stars := decodeStars(helper[offsetBytes:])
+		sky := skyOf(decodeStars(helper[offsetBytes:]))
 		helper = helper[offsetBytes+starCount*starBytes:]
 		q := points(f)
 		a.queries = append(a.queries, q)
-		for _, h := range hypotheses(q, stars, most) {
-			views[i] = append(views[i], look{sight{q, h.motion, off, i}, candidates(q, h.motion, off, prefixes[len(prefixes)-1])})
+		for _, h := range hypotheses(q, sky, most) {
+			views[i] = append(views[i], look{sight{q, sky, h.motion, off, i}, candidates(q, h.motion, sky, off, prefixes[len(prefixes)-1])})
 		}
 	}
 	var err error

@@ -9,25 +9,28 @@ import (
 
 // What an open vault must show before its secret is given. The polynomial gives
 // all enrolled cells away to the process that found it, so the query is held
-// against all of them once more: of the cells that the print covers about three
-// quarters agree for the enrolled finger and a third to a half for another that
-// shares k features. A print that overlaps little or is bent covers cells that it
-// does not show; so it is enough, too, if its likeliest candidates hold plainly
-// more of the enrolled cells than any other finger's do. The rule makes a try harder, not an attack on a readable
-// helper: who attacks leaves it out (docs/fingerprint.md). Set on DB1_B and
-// U.are.U.
+// against all of them once more, and against the stars: fitted, then bent to what
+// matches, as skin is. Of the cells and stars that the print covers 55 in a hundred
+// must then agree closely. The enrolled finger shows more, also a small part of
+// it; what another finger has in common with it by chance lies in no smooth
+// relation and falls apart at close tolerances. The rule makes a try harder, not
+// an attack on a readable helper: who attacks leaves it out (docs/fingerprint.md).
+// Set on DB1_B and U.are.U.
 const (
-	evidenceDist  = 16.0                 // pixels between a minutia and the middle of its cell
-	evidenceAngle = 35 * math.Pi / 180   // and the same in direction
+	fitDist       = 16.0                 // pixels between a minutia and the middle of its cell, while fitting
+	evidenceDist  = 11.0                 // and once bent
+	evidenceAngle = 27 * math.Pi / 180   // and the same in direction
+	cellScatter   = 6.0                  // pixels by which a minutia misses the middle of its cell
 	coverDist     = 30.0                 // a cell this near to any minutia is covered
-	evidenceShare = 56                   // in a hundred of the covered cells must agree
-	plainCells    = 13                   // of one finger's candidates, instead: others held at most 10
+	evidenceShare = 55                   // in a hundred of what is covered must agree
 	leastRoots    = minFeatures * 9 / 10 // of a vault; fewer are an accident of the search
+	fits, bends   = 2, 3                 // rounds of matching and fitting
 )
 
 // A sight is one finger under one hypothesis: what is needed to look again.
 type sight struct {
 	query  []point
+	sky    []point // the constellation
 	m      motion
 	off    offset
 	finger int
@@ -58,24 +61,16 @@ func (o offset) middle(id int) point {
 	return p
 }
 
-// compare counts the enrolled cells that the aligned query covers and those that
-// a minutia agrees with, at best while the motion is fitted to all of them.
+// compare counts the enrolled cells and the stars that the aligned query covers and
+// those that a minutia agrees with, once the query is fitted and bent to them.
 func (s sight) compare(cells []int) (agree, covered int) {
-	enrolled := make([]point, len(cells))
+	enrolled := make([]point, 0, len(cells)+len(s.sky))
+	for _, id := range cells {
+		enrolled = append(enrolled, s.off.middle(id))
+	}
+	enrolled = append(enrolled, s.sky...)
 	defer clear(enrolled)
-	for i, id := range cells {
-		enrolled[i] = s.off.middle(id)
-	}
-	m := s.m
-	for range 3 {
-		ps := matchMoved(m, s.query, enrolled, evidenceDist, evidenceAngle)
-		agree = max(agree, len(ps))
-		if len(ps) < 3 {
-			break
-		}
-		m = fit(s.query, enrolled, ps)
-	}
-	moved := s.m.applyAll(s.query)
+	moved := s.settle(enrolled, len(cells))
 	defer clear(moved)
 	for _, c := range enrolled {
 		for _, p := range moved {
@@ -85,7 +80,37 @@ func (s sight) compare(cells []int) (agree, covered int) {
 			}
 		}
 	}
-	return agree, covered
+	return len(match(moved, enrolled, evidenceDist, evidenceAngle)), covered
+}
+
+// settle brings the query as near to the enrolled points, cells before stars, as a
+// motion and a bend can.
+func (s sight) settle(enrolled []point, cells int) []point {
+	m := s.m
+	for range fits {
+		ps := matchMoved(m, s.query, enrolled, fitDist, evidenceAngle)
+		if len(ps) < 3 {
+			return m.applyAll(s.query)
+		}
+		m = fit(s.query, enrolled, ps)
+	}
+	rigid := m.applyAll(s.query)
+	defer clear(rigid)
+	moved := slices.Clone(rigid)
+	dist := fitDist
+	for range bends {
+		b := newBend(rigid, enrolled, match(moved, enrolled, dist, evidenceAngle), func(j int) float64 {
+			if j < cells {
+				return cellScatter
+			}
+			return starScatter
+		})
+		clear(moved)
+		moved = b.applyAll(rigid)
+		b.wipe()
+		dist = evidenceDist
+	}
+	return moved
 }
 
 // sound tells whether the query agrees with the enrolled cells as the same
@@ -99,32 +124,10 @@ func sound(sights []sight, enrolled [][]int) bool {
 	return enough(agree, covered)
 }
 
-// enough is the rule in whole numbers: in floating point 0.56 · 25 lies above 14,
-// and 14 of 25 were refused.
+// enough is the rule in whole numbers: in floating point a share of exactly so
+// many may lie a little above or below it.
 func enough(agree, covered int) bool {
 	return agree > 0 && 100*agree >= evidenceShare*covered
-}
-
-// plain tells whether the candidates of a plan hold plainCells of each finger.
-func (a *Attempt) plain(p *plan, enrolled [][]int) bool {
-	for finger, ids := range enrolled {
-		held := 0
-		for _, id := range ids {
-			if slices.Contains(p.elems, a.cells.element(finger, id)) {
-				held++
-			}
-		}
-		if held < plainCells {
-			return false
-		}
-	}
-	return true
-}
-
-// shows tells whether the query shows the enrolled fingers under a plan's
-// hypothesis, of which all plans have the same candidates.
-func (a *Attempt) shows(p *plan, enrolled [][]int) bool {
-	return a.plain(p, enrolled) || sound(p.sights, enrolled)
 }
 
 // enrolled lists the cells of each finger for which held says that the vault
@@ -162,7 +165,7 @@ func (a *Attempt) judge(p *plan, f []uint16) verdict {
 	switch {
 	case n < leastRoots:
 		return accident
-	case !a.shows(p, ids):
+	case !sound(p.sights, ids):
 		return stranger
 	}
 	return owner

@@ -13,11 +13,7 @@ func Link(a, b []byte) float64 {
 	if len(a) != Default.HelperSize() || len(b) != Default.HelperSize() {
 		return 0
 	}
-	var sky []point
-	for _, s := range decodeStars(b[offsetBytes:]) {
-		sky = append(sky, s.point())
-	}
-	return bestScore(sky, decodeStars(a[offsetBytes:]))
+	return bestScore(skyOf(decodeStars(b[offsetBytes:])), decodeStars(a[offsetBytes:]))
 }
 
 // LinkPrint scores an unmasked one-finger helper against a print.
@@ -29,7 +25,7 @@ func LinkPrint(helper []byte, v View) float64 {
 }
 
 func bestScore(query []point, stars []star) float64 {
-	if h := hypotheses(query, stars, 1); len(h) > 0 {
+	if h := hypotheses(query, skyOf(stars), 1); len(h) > 0 {
 		return h[0].score
 	}
 	return 0

@@ -180,7 +180,7 @@ func TestSpread(t *testing.T) {
 		o := offset{uint8(r.Uint32()), uint8(r.Uint32()), uint8(r.Uint32())}
 		id, margin := o.cell(p)
 		sum, best, at := 0.0, 0.0, -1
-		o.spread(p, func(c int, v float64) {
+		o.spread(p, scatter, func(c int, v float64) {
 			sum += v
 			if v > best {
 				best, at = v, c

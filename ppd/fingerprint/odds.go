@@ -32,7 +32,7 @@ func (a *Attempt) Odds(features map[uint16]bool, k, work int) (success, perDraw 
 		perDraw += one / float64(n) / float64(len(a.plans))
 		good, known := soundness[p.hyp]
 		if !known {
-			good = a.shows(p, ids)
+			good = sound(p.sights, ids)
 			soundness[p.hyp] = good
 		}
 		if !good {

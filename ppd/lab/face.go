@@ -48,8 +48,9 @@ type FaceResult struct {
 
 	FalseAccepts   int     `json:"false_accepts"`
 	ImpostorTrials int     `json:"impostor_trials"`
-	FMRLog2        float64 `json:"fmr_log2"` // log2(max(false accepts, 3) / trials)
-	PerTry         float64 `json:"per_try"`  // 95 % upper bound of FMR, the chance of one other face
+	FMRLog2        float64 `json:"fmr_log2"`     // log2(max(false accepts, 3) / trials)
+	PerTry         float64 `json:"per_try"`      // 95 % upper bound of FMR, the chance of one other face
+	FMRInterval    Rate    `json:"fmr_interval"` // of FMR, from resampling people
 
 	Sessions FaceSessions `json:"sessions"` // the same with captures fused
 

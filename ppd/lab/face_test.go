@@ -45,6 +45,14 @@ func TestFaceSessions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		fmr := r.FMRInterval
+		if fmr.Errors != r.FalseAccepts || fmr.Trials != r.ImpostorTrials {
+			t.Errorf("the interval counts %d of %d, the run %d of %d", fmr.Errors, fmr.Trials, r.FalseAccepts, r.ImpostorTrials)
+		}
+		// One pair is half the time not among people drawn anew, and sometimes twice.
+		if fmr.Low != 0 || fmr.Errors > 0 && fmr.High < 1.5*fmr.Value || fmr.Errors == 0 && fmr.High != 0 {
+			t.Errorf("%d false accepts: rate %.3g, interval %.3g to %.3g", fmr.Errors, fmr.Value, fmr.Low, fmr.High)
+		}
 		return r.Sessions
 	}
 	apart := run(lab.SyntheticFaces(6, 13, 0, 5))

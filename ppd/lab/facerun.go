@@ -243,6 +243,7 @@ func (f *faceRun) impostors(ctx context.Context) error {
 	f.res.PerTry = upperBound(f.res.FalseAccepts, f.res.ImpostorTrials)
 	f.res.FMRLog2 = math.Log2(ruleOfThree(f.res.FalseAccepts, f.res.ImpostorTrials))
 	f.res.OfflineBits = -math.Log2(upperBound(f.res.OfflineAccepts, f.res.ImpostorTrials))
+	f.res.FMRInterval = f.fmrInterval(pairs)
 	f.res.Pairs = f.worst(pairs)
 	return nil
 }

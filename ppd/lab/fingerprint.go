@@ -94,7 +94,7 @@ type FingerCheck struct {
 }
 
 const (
-	lowK, highK = 6, 16 // of the curve
+	lowK, highK = 4, 16 // of the curve
 	checkTrials = 200
 )
 

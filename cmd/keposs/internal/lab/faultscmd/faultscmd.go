@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,8 @@ var absent = []error{cutdisk.ErrAbsent, pgserver.ErrAbsent, etcdserver.ErrAbsent
 // A run collects.
 type run struct {
 	Result
-	say io.Writer
+	say  io.Writer
+	some bool // only chosen faults, and no control
 }
 
 var backends = map[string][]fault{
@@ -67,6 +69,7 @@ var backends = map[string][]fault{
 // Command is `lab faults`.
 func Command() *cobra.Command {
 	var backend, profile string
+	var only []string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "faults",
@@ -82,7 +85,7 @@ while it rotates its keys, moves its records or restores them, with terminals th
 lost is a counted try that is no longer counted, or a key. The controls are two
 ways of using Badger that lose writes: a run in which one is not caught shows nothing.
 Exit status 0 means that nothing was lost and every control that ran was caught.`,
-		Example: "  keposs lab faults --backend badger\n  keposs lab faults --backend etcd --profile long --json",
+		Example: "  keposs lab faults --backend badger\n  keposs lab faults --backend etcd --profile long --json\n  keposs lab faults --backend postgres --only kill-in-rotate,kill-in-migrate",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			const op = "lab faults"
@@ -93,7 +96,13 @@ Exit status 0 means that nothing was lost and every control that ran was caught.
 			if profile != "quick" && profile != "long" {
 				return core.Errorf(core.Usage, op, "profile %.32q: want quick or long", profile)
 			}
-			r := &run{say: cmd.ErrOrStderr()}
+			if len(only) > 0 {
+				var err error
+				if faults, err = chosen(op, faults, only); err != nil {
+					return err
+				}
+			}
+			r := &run{say: cmd.ErrOrStderr(), some: len(only) > 0}
 			r.Backend, r.Profile, r.Faults, r.Controls, r.Skipped = backend, profile, map[string]int{}, map[string]bool{}, []string{}
 			if err := r.all(cmd.Context(), faults); err != nil {
 				return err
@@ -113,8 +122,26 @@ Exit status 0 means that nothing was lost and every control that ran was caught.
 	f := c.Flags()
 	f.StringVar(&backend, "backend", "badger", "storage `backend`: badger, memory, postgres or etcd")
 	f.StringVar(&profile, "profile", "quick", "`profile`: quick (minutes) or long")
+	f.StringSliceVar(&only, "only", nil, "do only these `faults`, without the controls")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// chosen are the faults with these names, in their order.
+func chosen(op string, all []fault, names []string) (out []fault, err error) {
+	var known []string
+	for _, f := range all {
+		known = append(known, f.name)
+		if slices.Contains(names, f.name) {
+			out = append(out, f)
+		}
+	}
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return nil, core.Errorf(core.Usage, op, "no fault %.32q for this backend: want one of %s", n, strings.Join(known, ", "))
+		}
+	}
+	return out, nil
 }
 
 func (r *run) all(ctx context.Context, faults []fault) error {
@@ -128,7 +155,7 @@ func (r *run) all(ctx context.Context, faults []fault) error {
 			return err
 		}
 	}
-	if r.Backend == "badger" {
+	if r.Backend == "badger" && !r.some {
 		for _, name := range controls {
 			if err := r.attempt(ctx, "control "+name, func() error { return broken(ctx, r, name) }); err != nil {
 				return err
@@ -158,7 +185,7 @@ func (r *run) attempt(ctx context.Context, name string, f func() error) error {
 
 // judge counts one round of a fault over a store that works again.
 func (r *run) judge(ctx context.Context, name string, l *escrowtest.Load, b core.Backend, before uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	lost, finding, err := l.Check(ctx, b)
 	if err != nil {

@@ -137,6 +137,9 @@ func printFaces(w io.Writer, r *lab.FaceResult) {
 	p("sessions  of others with 1 / 2 / 3 captures fused: %d / %d / %d false accepts in %d / %d / %d trials", r.Sessions.FalseAccepts[0], r.Sessions.FalseAccepts[1], r.Sessions.FalseAccepts[2],
 		r.Sessions.Trials[0], r.Sessions.Trials[1], r.Sessions.Trials[2])
 	p("FMR       %d false accepts in %d trials: 2^%.2f; at the 95 %% upper bound one try is worth %.1f bits, one decoding offline %.1f (%d words found)", r.FalseAccepts, r.ImpostorTrials, r.FMRLog2, -math.Log2(r.PerTry), r.OfflineBits, r.OfflineAccepts)
+	if v := r.FMRInterval; v.Errors > 0 {
+		p("          were other people measured, %.3g to %.3g false accepts of as many trials (95 %%, people resampled)", v.Low*float64(v.Trials), v.High*float64(v.Trials))
+	}
 	for _, w := range r.Pairs {
 		p("          %s opened the record of %s %d times", w.Sample, w.Record, w.Accepts)
 	}

@@ -83,7 +83,7 @@ func TestFaceJSON(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "r.html")
 	args := []string{"--data", data, "--labels", labels, "--seeds", "1", "--html", page}
 	m := output(t, args...)
-	for _, name := range []string{"fte", "fnmr_captures", "fnmr_captures_balanced", "false_accepts", "impostor_trials", "fmr_log2", "offline_bits", "per_try", "helper_bytes", "ms", "ceiling", "sessions"} {
+	for _, name := range []string{"fte", "fnmr_captures", "fnmr_captures_balanced", "false_accepts", "impostor_trials", "fmr_log2", "fmr_interval", "offline_bits", "per_try", "helper_bytes", "ms", "ceiling", "sessions"} {
 		if _, ok := m[name]; !ok {
 			t.Errorf("no field %q", name)
 		}
