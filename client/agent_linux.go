@@ -81,7 +81,7 @@ func ServeAgent(ctx context.Context, o AgentOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.log.Close()) }()
 	if err := a.open(ctx); err != nil {
-		return errors.Join(err, a.log.Add(trail.Event{Kind: "start", Code: core.CodeOf(err).String()}))
+		return errors.Join(err, a.log.Add(trail.Event{Kind: "start", Code: core.CodeOf(err).String(), Text: err.Error()}))
 	}
 	if err := sm.TightenRand(int(a.profile.Level)); err != nil {
 		return err
@@ -218,7 +218,7 @@ func (a *agent) reloads(ctx context.Context) {
 		err := a.take(ctx)
 		if err == nil {
 			changed, err = a.c.ReloadPlugins(ctx)
-			err = errors.Join(err, a.record(trail.Event{Kind: "reload"}, err))
+			err = errors.Join(err, a.record(trail.Event{Kind: "reload", Text: strings.Join(changed, ", ")}, err))
 			a.give()
 		}
 		if err != nil {
@@ -261,6 +261,9 @@ func (a *agent) event(e Event) {
 		a.resting(e)
 	}
 	if s := a.current.Load(); s != nil {
+		if e.Flow == "state" && (strings.HasPrefix(e.Text, "F-27 ") || strings.HasPrefix(e.Text, "F-28 ")) {
+			s.role.Store("user") // the rows that PPD was accepted in
+		}
 		s.tell(e)
 		if a.o.Events != nil {
 			a.o.Events(s.verb, e)

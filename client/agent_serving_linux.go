@@ -28,6 +28,9 @@ type serving struct {
 	fail context.CancelCauseFunc // ends it and tells why
 
 	host, attest bool // the app answers these
+
+	note string       // the verb's own word for the log
+	role atomic.Value // string: taken by whoever is served
 }
 
 // peer serves one connection of one process.
@@ -149,7 +152,8 @@ func (a *agent) run(ctx context.Context, s *serving, p link.Peer, call agentCall
 		value, back, err = nil, nil, owed
 	}
 	if v.recorded || err != nil {
-		if rerr := a.record(trail.Event{Kind: call.Verb, PID: p.PID}, err); rerr != nil {
+		role, _ := s.role.Load().(string)
+		if rerr := a.record(trail.Event{Kind: call.Verb, PID: p.PID, Text: s.note, Role: role}, err); rerr != nil {
 			return fail(rerr)
 		}
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mf"
@@ -51,10 +52,20 @@ var agentVerbs = map[string]verb{
 		b, ok := r.c.Binding()
 		return agentBinding{b, ok}, nil
 	}),
-	"agent":    served(false, 0, func(_ context.Context, r *request[noArgs]) (any, error) { return r.view(), nil }),
-	"user":     served(false, 0, func(_ context.Context, r *request[noArgs]) (any, error) { return r.c.User() }),
-	"selftest": served(true, 0, func(ctx context.Context, r *request[noArgs]) (any, error) { return r.c.SelfTest(ctx) }),
-	"reload":   served(true, 0, func(ctx context.Context, r *request[noArgs]) (any, error) { return r.c.ReloadPlugins(ctx) }),
+	"agent": served(false, 0, func(_ context.Context, r *request[noArgs]) (any, error) { return r.view(), nil }),
+	"user":  served(false, 0, func(_ context.Context, r *request[noArgs]) (any, error) { return r.c.User() }),
+	"selftest": served(true, 0, func(ctx context.Context, r *request[noArgs]) (any, error) {
+		list, err := r.c.SelfTest(ctx)
+		if err != nil {
+			r.s.note = err.Error() // names the test
+		}
+		return list, err
+	}),
+	"reload": served(true, 0, func(ctx context.Context, r *request[noArgs]) (any, error) {
+		changed, err := r.c.ReloadPlugins(ctx)
+		r.s.note = strings.Join(changed, ", ")
+		return changed, err
+	}),
 	"status": served(false, 0, func(ctx context.Context, r *request[agentOnline]) (any, error) {
 		st, err := r.c.Status(ctx, r.args.Online)
 		out := agentStatus{st, failureOf(st.ServerErr)}

@@ -20,7 +20,7 @@ import (
 //	keys/           the key store: device key and device secrets
 //	state/          trust record, profile, try counter, journal
 //	agent.sock      where an agent listens, mode 0600
-//	audit/          what an agent served: one SM3 chain (public)
+//	audit/          provisioning, zeroisation and what an agent served: one SM3 chain (public)
 //	lock            held by the process that has the folder open
 type folder struct{ dir string }
 
@@ -72,11 +72,16 @@ func (f *folder) tell(kind string, outcome error) error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(told(l, kind, outcome), l.Close())
+}
+
+// told adds what this process did and how it ended.
+func told(l *trail.Log, kind string, outcome error) error {
 	e := trail.Event{Kind: kind, PID: os.Getpid()}
 	if outcome != nil {
 		e.Code = core.CodeOf(outcome).String()
 	}
-	return errors.Join(l.Add(e), l.Close())
+	return l.Add(e)
 }
 
 // writeJSON replaces name as a whole: temporary file, sync, rename.

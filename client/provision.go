@@ -8,6 +8,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/mstcc"
+	"github.com/keposs/keposs/core/mstcc/trail"
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/escrow/api"
@@ -27,13 +28,15 @@ type enrolling struct {
 // over TLS, and writes the binding last. ticket is lent and holds a secret: the
 // caller wipes it.
 //
+// What came of it is written to the terminal's audit log before it returns, which
+// begins with it; a log that was changed is Integrity, and nothing is enrolled.
+//
 // After a crash the same call completes with the same device; once complete it
 // returns the binding again. Another ticket in a provisioned folder is State.
 // Refused is all SS-CC says of a ticket that is unknown, used or expired;
 // Integrity means the other end did not prove that it knows the ticket.
-// req: K-17.1-05
+// req: K-17.1-05, G-7.6-03
 func Provision(ctx context.Context, dir string, ticket []byte) (Binding, error) {
-	const op = "client: provision"
 	t, err := parseTicket(ticket)
 	if err != nil {
 		return Binding{}, err
@@ -48,12 +51,25 @@ func Provision(ctx context.Context, dir string, ticket []byte) (Binding, error) 
 		return Binding{}, err
 	}
 	defer unlock()
+	log, err := trail.Open(f.audit())
+	if err != nil {
+		return Binding{}, err
+	}
+	b, err := f.provision(ctx, t)
+	if rerr := errors.Join(told(log, "provision", err), log.Close()); rerr != nil {
+		return Binding{}, rerr
+	}
+	return b, err
+}
+
+// provision does it in a folder that is held.
+func (f *folder) provision(ctx context.Context, t *api.Ticket) (Binding, error) {
 	have, err := f.loadBinding()
 	switch {
 	case err == nil && have.Ticket == t.ID:
 		return *have, f.forget(enrollingFile)
 	case err == nil:
-		return Binding{}, core.Errorf(core.State, op, "this terminal is already provisioned for app %s: deregister first, or use another folder", have.App)
+		return Binding{}, core.Errorf(core.State, "client: provision", "this terminal is already provisioned for app %s: deregister first, or use another folder", have.App)
 	case !errors.Is(err, core.NotFound):
 		return Binding{}, err
 	}

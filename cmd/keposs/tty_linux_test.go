@@ -73,7 +73,7 @@ func enter(t *testing.T, cmd *exec.Cmd) (e entered, err error) {
 			}
 		}
 	}()
-	late := time.After(2 * time.Minute)
+	late := time.After(5 * time.Minute)
 	for open := true; open; {
 		select {
 		case b, ok := <-screen:

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func filled(t testing.TB, n int) config {
 func TestEveryByteOfATableCounts(t *testing.T) {
 	set := filled(t, 20)
 	o := set.options(&logger{})
-	if err := checkTables(o); err != nil {
+	if _, err := checkTables(o, eager, nil); err != nil {
 		t.Fatal(err)
 	}
 	names, err := filepath.Glob(filepath.Join(set.dir, "*.sst"))
@@ -46,6 +47,7 @@ func TestEveryByteOfATableCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkBytes := func(b []byte) error { return check(bytes.NewReader(b), int64(len(b))) }
 	for i := range whole {
 		bad := append([]byte(nil), whole...)
 		bad[i] ^= 1 << (i % 8)
@@ -70,22 +72,28 @@ func FuzzTable(f *testing.F) {
 			f.Add(b)
 		}
 	}
-	f.Fuzz(func(_ *testing.T, b []byte) { _ = checkBytes(b) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := bytes.NewReader(b)
+		if _, err := outlined(r, r.Size()); err != nil && check(r, r.Size()) == nil {
+			t.Fatalf("a table that checks has no outline: %v", err)
+		}
+	})
 }
 
-// BenchmarkTables is what verifying costs at every opening.
+// BenchmarkTables is what verifying costs.
 func BenchmarkTables(b *testing.B) {
 	set := filled(b, 200_000)
-	names, _ := filepath.Glob(filepath.Join(set.dir, "*.sst"))
+	tables, err := listTables(set.options(&logger{}))
+	if err != nil {
+		b.Fatal(err)
+	}
 	var size int64
-	for _, name := range names {
-		if st, err := os.Stat(name); err == nil {
-			size += st.Size()
-		}
+	for _, t := range tables {
+		size += t.size
 	}
 	b.SetBytes(size)
 	for b.Loop() {
-		if err := checkTables(set.options(&logger{})); err != nil {
+		if err := each(tables, func(l listed) error { return checkTable(l.path) }); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -34,7 +34,8 @@ type Event struct {
 	Time  int64  `json:"time"`            // Unix milliseconds; set by Add
 	Kind  string `json:"kind"`            // sign, locked, refused-peer, …
 	Code  string `json:"code,omitempty"`  // of the failure
-	Text  string `json:"text,omitempty"`  // what an alarm says
+	Text  string `json:"text,omitempty"`  // what an alarm says, which test failed, what was taken over
+	Role  string `json:"role,omitempty"`  // taken for this service: "user" once PPD was accepted
 	State string `json:"state,omitempty"` // of the module afterwards
 	PID   int    `json:"pid,omitempty"`   // of the process that asked
 	UID   int    `json:"uid,omitempty"`   // of a peer that was refused
@@ -181,7 +182,7 @@ func (l *Log) add(e Event) error {
 		}
 	}
 	e.Seq, e.Time = l.seq+1, l.clock().UnixMilli()
-	e.Kind, e.Text = cut(e.Kind), cut(e.Text)
+	e.Kind, e.Text, e.Role = cut(e.Kind), cut(e.Text), cut(e.Role)
 	body, err := json.Marshal(e)
 	if err != nil {
 		return err

@@ -25,9 +25,9 @@ func auditShowCommand(e *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "Show events of the terminal's audit log",
-		Long: `Show events of the terminal's audit log, which keposs agent writes. It tells which
-service was asked for by which process and how it ended; it names no user and holds
-no secret.`,
+		Long: `Show events of the terminal's audit log: provisioning, zeroisation and, at level 2,
+what keposs agent served. It tells which service was asked for by which process and
+how it ended; it names no user and holds no secret.`,
 		Example: "  keposs audit show\n  keposs audit show --from 1000 --most 50 --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
