@@ -16,6 +16,7 @@ import (
 	"github.com/keposs/keposs/core/protocol"
 	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/core/sscc"
+	"github.com/keposs/keposs/internal/testenv"
 )
 
 const vouchedApp = "com.example.bank"
@@ -217,6 +218,7 @@ func TestAgentHearsTheHost(t *testing.T) {
 // At level 1 the app's word has the same effect through an agent as in process.
 // req: P-12, X-05
 func TestHostThroughAgentIsHostInProcess(t *testing.T) {
+	testenv.NeedLevel(t, 1)
 	type effect struct {
 		sign, test core.Code
 		state      State

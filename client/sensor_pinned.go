@@ -60,6 +60,10 @@ func (p PinnedPlugins) key(make bool) (*sm.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := sm.PairTest(k); err != nil {
+		k.Wipe()
+		return nil, err
+	}
 	s := k.Scalar()
 	defer s.Wipe()
 	if err := store.Store(ctx, pinKeyName, s); err != nil {

@@ -21,6 +21,7 @@ type attempt struct {
 	captures []core.Capture
 	opener   *mf.Opener
 	slow     core.KDF
+	noKDF    error // why there is no slow
 	opened   *mf.Opened
 	sealed   []byte
 	after    protocol.Tries // SS-CC's counter as of the counted try
@@ -83,7 +84,7 @@ func (m *Module) policyFor(ctx context.Context) (*attempt, error) {
 		return nil, err
 	}
 	if a.slow == nil {
-		return nil, core.Errorf(core.Unsupported, "mstcc", "this build has no kdf %s", a.checked.Policy.KDF.Name)
+		return nil, a.noKDF
 	}
 	if a.checked.Slot == m.trust.Pending {
 		if err := m.promote(ctx, m.trust.User); err != nil {
@@ -110,7 +111,7 @@ func approvedFunction(ctx context.Context, k core.KDF) bool {
 }
 
 // expect is what this terminal accepts of a served policy, whatever its
-// generation, and fills in a's KDF. Naming the KDF from the unverified policy
+// generation, and fills in a's KDF or why there is none. Naming the KDF from the unverified policy
 // only picks which check to run.
 func (m *Module) expect(ctx context.Context, a *attempt, ans protocol.PolicyAnswer) mf.Expect {
 	x := mf.Expect{Pubs: &ans.Pubs, App: m.cfg.Binding.App, Realm: m.cfg.Binding.Realm}
@@ -121,11 +122,14 @@ func (m *Module) expect(ctx context.Context, a *attempt, ans protocol.PolicyAnsw
 	if err != nil {
 		return x // the check says what is wrong with it
 	}
-	if slow, ok, err := m.cfg.KDF(ctx, p.KDF.Name); err == nil {
-		a.slow, a.approved = slow, ok && approvedFunction(ctx, slow)
-		x.KDFs = []string{p.KDF.Name}
-		x.Validate = func(q core.Params) error { return slow.Validate(q, core.Limits{}) }
+	slow, ok, err := m.cfg.KDF(ctx, p.KDF.Name)
+	if err != nil {
+		a.noKDF = err // told once the policy is known to be the right one
+		return x
 	}
+	a.slow, a.approved = slow, ok && approvedFunction(ctx, slow)
+	x.KDFs = []string{p.KDF.Name}
+	x.Validate = func(q core.Params) error { return slow.Validate(q, core.Limits{}) }
 	return x
 }
 

@@ -1,6 +1,7 @@
 package mstcc_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -71,5 +72,35 @@ func TestChangeKeepsFloor(t *testing.T) {
 		case !ok && (!errors.Is(err, core.Policy) || !strings.Contains(err.Error(), "2^-13.00")):
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// A KDF without an iteration count is refused by what it lacks, before anything
+// is asked; a KDF that does not start by why it does not.
+func TestSlowKDFIsNamed(t *testing.T) {
+	x := newTerminal(t)
+	m := x.open()
+	r := request(t, "pin")
+	r.KDF = core.NewParams("cheap-test", core.Param{Key: "t", N: 9})
+	if _, err := m.Initialize(ctx, r, types("right")); !errors.Is(err, core.Policy) || !strings.Contains(err.Error(), "no iteration count") {
+		t.Errorf("without a count: %v", err)
+	}
+	if _, err := m.Initialize(ctx, request(t, "pin"), types("right")); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := x.config()
+	cfg.KDF = func(context.Context, string) (core.KDF, bool, error) {
+		return nil, false, core.Errorf(core.Timeout, "plugin cheap-test: start", "no answer in time")
+	}
+	m, err := mstcc.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, _, err := m.Sign(ctx, []byte("m"), nil, mstcc.OpenOptions{}, types("right")); !errors.Is(err, core.Timeout) || !strings.Contains(err.Error(), "no answer in time") {
+		t.Errorf("no start: %v", err)
 	}
 }

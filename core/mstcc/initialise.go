@@ -121,8 +121,8 @@ func (m *Module) checkInit(req InitRequest) error {
 	if req.Tree == nil {
 		return core.Errorf(core.Usage, op, "want a factor policy such as pin & gesture")
 	}
-	if n, ok := req.KDF.Get("i"); !ok || n < m.cfg.Profile.SlowFloor {
-		return core.Errorf(core.Policy, op, "%d iterations are below the profile's floor %d", n, m.cfg.Profile.SlowFloor)
+	if err := m.cfg.Profile.costs(req.KDF); err != nil {
+		return err
 	}
 	if m.cfg.Profile.Mode == protocol.ModeHardened && m.cfg.OPRF == nil {
 		return core.Errorf(core.Unsupported, op, "this build has no OPRF: choose plain mode")

@@ -56,6 +56,19 @@ func (p Profile) Check() error {
 	return nil
 }
 
+// costs refuses a slow KDF below the floor. The floor counts iterations, so a KDF
+// that has none cannot protect keys alone: hybrid mixes one in.
+func (p Profile) costs(k core.Params) error {
+	const op = "mstcc: slow KDF"
+	switch n, ok := k.Get("i"); {
+	case !ok:
+		return core.Errorf(core.Policy, op, "%s has no iteration count that the profile's floor of %d could bound: take pbkdf2sm3, wide or hybrid", k.Name, p.SlowFloor)
+	case n < p.SlowFloor:
+		return core.Errorf(core.Policy, op, "%d iterations are below the profile's floor %d", n, p.SlowFloor)
+	}
+	return nil
+}
+
 // marshal, version 1: level u32 ‖ verifyOpen u8 ‖ limit u32 ‖ mode u32 ‖
 // slowFloor u64, and for keys of the approved space u8 1 at the end.
 func (p Profile) marshal() []byte {

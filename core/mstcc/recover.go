@@ -177,7 +177,7 @@ func (m *Module) rebind(ctx context.Context, conn Escrow, s *mf.Sheet) (_ *attem
 	}
 	m.profile.approved = a.checked.ApprovedKeys // capture refuses them to what is not approved
 	if a.slow == nil {
-		return nil, core.Errorf(core.Unsupported, "mstcc: recover", "this build has no kdf %s", a.checked.Policy.KDF.Name)
+		return nil, a.noKDF
 	}
 	if m.holderID(a.checked.Policy) != "" {
 		return nil, core.Errorf(core.Usage, "mstcc: recover", "this terminal's device key is the one the sheet replaces: provision another folder with a new ticket")

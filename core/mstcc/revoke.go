@@ -138,8 +138,8 @@ func (m *Module) revokeGeneration(ctx context.Context, a *attempt, req RevokeReq
 	if mode == protocol.ModeHardened && m.cfg.OPRF == nil {
 		return nil, core.Errorf(core.Unsupported, op, "this build has no OPRF: hardened mode is not possible")
 	}
-	if n, ok := ir.KDF.Get("i"); !ok || n < m.profile.SlowFloor {
-		return nil, core.Errorf(core.Policy, op, "%d iterations are below the profile's floor %d", n, m.profile.SlowFloor)
+	if err := m.profile.costs(ir.KDF); err != nil {
+		return nil, err
 	}
 	bundle, err := a.opened.OpenBlob(a.sealed)
 	if err != nil {

@@ -49,9 +49,6 @@ type Store struct {
 	fence   uint64 // owned by the committer
 	head    *head
 	ballast atomic.Bool // the ballast file is in place
-	owner   *os.File
-	eager   int64 // bytes of tables verified before the store opens
-	tables  *unchecked
 	stop    chan struct{}
 	done    sync.WaitGroup
 
@@ -71,7 +68,7 @@ func New() core.Backend {
 }
 
 // NewLogged returns an unconfigured Store with the caller's logger.
-func NewLogged(l hclog.Logger) *Store { return &Store{logger: &logger{l: l}, eager: eager} }
+func NewLogged(l hclog.Logger) *Store { return &Store{logger: &logger{l: l}} }
 
 var schema = []core.ConfigField{
 	{Name: "dir", Type: "path", Help: "Folder of the store; made if absent, held exclusively."},
@@ -151,31 +148,23 @@ func (s *Store) Configure(_ context.Context, c core.Config) error {
 		s.done.Add(2)
 		go s.committer()
 		go s.collector()
-		tables := s.tables
-		s.done.Go(func() { tables.rest(s.stop) })
 		return nil
 	})
 }
 
 func (s *Store) open() (err error) {
-	const op = openOp
+	const op = "escrow/badger: open"
 	if err := os.MkdirAll(s.set.dir, 0o700); err != nil {
 		return core.Errorf(core.Unavailable, op, "%w", err)
 	}
 	s.makeRoom()
-	if s.owner, err = takeOwner(s.set.dir); err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil && s.db != nil {
 			_ = s.db.Close()
 			s.db = nil
 		}
-		if err != nil {
-			_ = s.owner.Close()
-		}
 	}()
-	if s.tables, err = checkTables(s.set.options(s.logger), s.eager, s.logger.damage); err != nil {
+	if err := checkTables(s.set.options(s.logger)); err != nil {
 		return err
 	}
 	if s.db, err = openDB(s.set.options(s.logger)); err != nil {
@@ -261,10 +250,6 @@ func (s *Store) release(op string) error {
 	if herr := s.head.close(s.last.Load()); err == nil {
 		err = herr
 	}
-	if err == nil && s.owner != nil && s.tables.left.Load() == 0 && s.logger.stopped(op) == nil {
-		err = giveClean(s.set.dir)
-	}
-	_ = s.owner.Close()
 	if err != nil {
 		return core.Errorf(core.Unavailable, op, "%w", err)
 	}
@@ -299,9 +284,6 @@ func (s *Store) collector() {
 
 func (s *Store) collect() {
 	s.keepBallast()
-	if s.tables.left.Load() != 0 {
-		return // what does not verify must not tell it what is garbage
-	}
 	s.db.SetDiscardTs(s.readers.oldest(s.last.Load()))
 	if s.room("escrow/badger: collect") != nil {
 		return // a rewrite needs room before it frees any

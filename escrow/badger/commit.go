@@ -32,9 +32,6 @@ func (s *Store) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Resu
 			r.results[i].Err = err
 			continue
 		}
-		if err := s.tables.keys(m.Key); err != nil {
-			return nil, err
-		}
 		items = append(items, item{m: own(m), req: r, slot: i, size: len(m.Key)*2 + len(m.Hot) + len(m.Blob) + 256})
 	}
 	return s.queue.run(ctx, op, r, items)
@@ -78,11 +75,6 @@ func (s *Store) Import(ctx context.Context, recs []core.Record, deleted []bool) 
 			dead = deleted[:n]
 		}
 		err := s.admin(ctx, op, func(b *batch) error {
-			for _, r := range part {
-				if err := s.tables.keys(r.Key); err != nil {
-					return err
-				}
-			}
 			for i, r := range part {
 				if err := b.put(r, dead != nil && dead[i]); err != nil {
 					return err

@@ -88,11 +88,8 @@ func (h *head) close(ts uint64) error {
 // checkHead compares the store with its head, names a new store, and loads the
 // fence.
 func (s *Store) checkHead() error {
-	const op = openOp
+	const op = "escrow/badger: open"
 	var id, fence []byte
-	if err := s.tables.span(fenceKey, idKey); err != nil {
-		return err
-	}
 	txn := s.db.NewTransactionAt(s.last.Load(), true)
 	defer txn.Discard()
 	for key, dst := range map[string]*[]byte{string(idKey): &id, string(fenceKey): &fence} {

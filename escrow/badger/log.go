@@ -16,9 +16,8 @@ import (
 // the value log is only logged by Badger, the write then reported as done: that
 // line stops the store.
 type logger struct {
-	l       hclog.Logger
-	failed  atomic.Pointer[string]
-	damaged atomic.Pointer[error]
+	l      hclog.Logger
+	failed atomic.Pointer[string]
 }
 
 func (l *logger) Errorf(format string, args ...any) {
@@ -51,17 +50,7 @@ func (l *logger) failure() string {
 	return ""
 }
 
-// damage stops the store too, for damage found in its files.
-func (l *logger) damage(err error) {
-	if l.damaged.CompareAndSwap(nil, &err) {
-		l.l.Error("the store stopped itself", "error", err)
-	}
-}
-
 func (l *logger) stopped(op string) error {
-	if err := l.damaged.Load(); err != nil {
-		return core.Errorf(core.Corrupt, op, "%w", *err)
-	}
 	if why := l.failure(); why != "" {
 		return core.Errorf(core.Unavailable, op, "the store stopped itself (%s); check the disk and restart", why)
 	}
@@ -75,7 +64,7 @@ func openError(op, dir string, err error) error {
 	}
 	switch {
 	case strings.Contains(err.Error(), "directory lock"):
-		return held(op, dir)
+		return core.Errorf(core.Unavailable, op, "%s is held by another process; only one may use it", dir)
 	case errors.Is(err, syscall.ENOSPC):
 		return core.Errorf(core.Exhausted, op, "no space left under %s: free some and start again", dir)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOENT):

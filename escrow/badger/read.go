@@ -136,9 +136,6 @@ func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) (
 	}
 	out := make([]core.Record, len(keys))
 	err := s.view(ctx, op, func(txn *db.Txn) error {
-		if err := s.tables.keys(keys...); err != nil {
-			return err
-		}
 		for i, k := range keys {
 			m, err := readHot(txn, k)
 			if err != nil {

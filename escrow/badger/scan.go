@@ -83,9 +83,6 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 		if berr := <-read; err == nil {
 			err = berr
 		}
-		if err == nil {
-			err = s.whole(req, p.Next)
-		}
 		if err == nil && req.Blob {
 			err = join(&p, revs, parts)
 		}
@@ -98,22 +95,6 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 		p.Deleted = nil
 	}
 	return p, nil
-}
-
-// whole verifies the tables that a page was read from: a damaged one ends early.
-func (s *Store) whole(req core.ScanRequest, next core.Key) error {
-	for kind, read := range map[byte]bool{'h': true, 'b': req.Blob} {
-		low, high := append([]byte{kind}, req.After...), []byte{kind + 1}
-		if next != nil {
-			high = append([]byte{kind}, next...)
-		}
-		if read {
-			if err := s.tables.span(low, high); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // page fills p but for the blobs and returns the versions that wrote them.

@@ -44,6 +44,7 @@ func harness(dsn string) escrowtest.Harness {
 func TestConformance(t *testing.T) {
 	dsn := pgtest.Start(t)
 	t.Run("value", func(t *testing.T) { escrowtest.Run(t, harness(dsn)) })
+	t.Run("halves", func(t *testing.T) { exportsInHalves(t, placed(t, harness(dsn))) })
 	t.Run("process", func(t *testing.T) {
 		h := harness(dsn)
 		h.Kill = plugintest.KillBackend

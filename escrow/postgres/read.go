@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/keposs/keposs/core"
@@ -55,9 +56,16 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 		return core.Page{}, err
 	}
 	defer s.gate.Leave()
-	var p core.Page
-	args := []any{append([]byte{}, req.After...), req.Tombs, req.Hot, req.Blob, req.Limit + 1}
-	err := s.query(ctx, op, scanSQL, args, func(row pgx.Rows) error {
+	p, err := s.rows(ctx, op, scanSQL, []any{append([]byte{}, req.After...), req.Tombs, req.Hot, req.Blob, req.Limit + 1})
+	if err != nil {
+		return core.Page{}, err
+	}
+	return rule.Page(p, req), nil
+}
+
+// rows is what a statement of records and deletion marks gives, in its order.
+func (s *Store) rows(ctx context.Context, op, sql string, args []any) (p core.Page, err error) {
+	err = s.query(ctx, op, sql, args, func(row pgx.Rows) error {
 		var dead bool
 		r, err := scan(row, &dead)
 		if dead {
@@ -66,10 +74,7 @@ func (s *Store) Scan(ctx context.Context, req core.ScanRequest) (core.Page, erro
 		p.Records, p.Deleted = append(p.Records, r), append(p.Deleted, dead)
 		return err
 	})
-	if err != nil {
-		return core.Page{}, err
-	}
-	return rule.Page(p, req), nil
+	return p, err
 }
 
 // query runs one reading statement and gives every row to f.
@@ -93,14 +98,28 @@ func (s *Store) query(ctx context.Context, op, sql string, args []any, f func(pg
 }
 
 // scan reads key, version, deletion mark if asked for, request id, hot, blob.
+// The three parts share one piece of memory: the driver's is its own again with
+// the next row.
 func scan(row pgx.Rows, dead *bool) (core.Record, error) {
 	var r core.Record
 	var ver int64
-	to := []any{(*[]byte)(&r.Key), &ver, (*[16]byte)(&r.ReqID), &r.Hot, &r.Blob}
+	var key, hot, blob pgtype.DriverBytes
+	to := []any{&key, &ver, (*[16]byte)(&r.ReqID), &hot, &blob}
 	if dead != nil {
 		to = []any{to[0], to[1], dead, to[2], to[3], to[4]}
 	}
-	err := row.Scan(to...)
-	r.Version = core.Version(ver)
-	return r, err
+	if err := row.Scan(to...); err != nil {
+		return core.Record{}, err
+	}
+	b := make([]byte, 0, len(key)+len(hot)+len(blob))
+	part := func(from []byte) []byte {
+		if from == nil {
+			return nil
+		}
+		at := len(b)
+		b = append(b, from...)
+		return b[at:len(b):len(b)]
+	}
+	r.Key, r.Version, r.Hot, r.Blob = part(key), core.Version(ver), part(hot), part(blob)
+	return r, nil
 }

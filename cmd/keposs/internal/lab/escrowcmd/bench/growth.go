@@ -124,13 +124,9 @@ func (g *Growth) read(ctx context.Context, b core.Backend, have int) error {
 	return nil
 }
 
-// size is what a folder takes, holes of sparse files and second names of tables
-// not counted.
+// size is what a folder takes, holes of sparse files not counted.
 func size(dir string) (n int64) {
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && d.Name() == "unchecked" {
-			return fs.SkipDir
-		}
 		if err != nil || d.IsDir() || d.Name() == "BALLAST" {
 			return err
 		}
