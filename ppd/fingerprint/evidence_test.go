@@ -37,6 +37,43 @@ func TestEnoughIsExact(t *testing.T) {
 	}
 }
 
+// Twelve enrolled cells among the candidates are plain, eleven are not, and of
+// two fingers each must show them: one finger's many do not stand for the other.
+func TestPlain(t *testing.T) {
+	cells := newCellMap(secret.Copy(make([]byte, 32)), 2)
+	ids := func(n int) (out []int) {
+		for i := range n {
+			out = append(out, 7*i)
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		first, second int // enrolled cells among the candidates
+		fingers       int
+		want          bool
+	}{
+		"one finger":            {12, 0, 1, true},
+		"one finger, too few":   {11, 0, 1, false},
+		"two fingers":           {12, 12, 2, true},
+		"the first alone":       {36, 11, 2, false},
+		"the second alone":      {0, 36, 2, false},
+		"nothing of one finger": {0, 0, 1, false},
+	} {
+		p := &plan{}
+		for _, id := range ids(c.first) {
+			p.elems = append(p.elems, cells.element(0, id))
+		}
+		for _, id := range ids(c.second) {
+			p.elems = append(p.elems, cells.element(1, id))
+		}
+		a := &Attempt{k: 9, fingers: c.fingers, cells: cells}
+		enrolled := [][]int{ids(36), ids(36)}[:c.fingers]
+		if got := a.plain(p, enrolled); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
 // prints of a made-up finger: n minutiae in the disc, each seen with some noise.
 func finger(r *mrand.Rand, n int) (ps []point) {
 	for len(ps) < n {
@@ -98,21 +135,25 @@ func TestJudge(t *testing.T) {
 	whole := seen(r, own)
 	strange := finger(r, 60)
 	moved := motion{r: 0.02, dx: 3, dy: -2}
+	shown := append(slices.Clone(elems[:plainCells]), 1, 2, 3)
 	for name, c := range map[string]struct {
 		query []point
+		elems []uint16 // candidates
 		f     []uint16
 		want  verdict
 	}{
-		"the finger":             {whole, f, owner},
-		"half of it":             {half(whole), f, owner},
-		"aligned a little off":   {moved.applyAll(whole), f, owner},
-		"pressed askew":          {pressed(whole), f, owner},
-		"another finger":         {strange, f, stranger},
-		"another, with nine":     {append(finger(r, 50), whole[:9]...), f, stranger},
-		"an accident":            {whole, append([]uint16{f[0] ^ 1}, f[1:]...), accident},
-		"a print beside the map": {[]point{{x: 900, y: 900}}, f, stranger},
+		"the finger":             {whole, nil, f, owner},
+		"half of it":             {half(whole), nil, f, owner},
+		"aligned a little off":   {moved.applyAll(whole), nil, f, owner},
+		"pressed askew":          {pressed(whole), nil, f, owner},
+		"another finger":         {strange, nil, f, stranger},
+		"another, with nine":     {append(finger(r, 50), whole[:9]...), nil, f, stranger},
+		"an accident":            {whole, nil, append([]uint16{f[0] ^ 1}, f[1:]...), accident},
+		"a print beside the map": {[]point{{x: 900, y: 900}}, nil, f, stranger},
+		"a sliver of the finger": {strange, shown, f, owner},
+		"a sliver, too small":    {strange, shown[1:], f, stranger},
 	} {
-		p := &plan{sights: []sight{{query: c.query, off: off}}}
+		p := &plan{elems: c.elems, sights: []sight{{query: c.query, off: off}}}
 		if got := a.judge(p, c.f); got != c.want {
 			held := func(e uint16) bool { return v.At(e) == fuzzy.Eval(f, e) }
 			ids, _ := cells.enrolled(1, held)
