@@ -21,6 +21,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keposs/keposs/cmd/keposs/internal/lab/escrowcmd/bench"
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/sm"
 )
@@ -162,11 +163,11 @@ func Run(ctx context.Context) (res *Result, err error) {
 				}
 			}
 			runtime.GC()
-			before := cpu()
+			before := bench.CPU()
 			if err := say([]byte(kind)); err != nil {
 				return nil, err
 			}
-			got[kind] = append(got[kind], float64((cpu()-before).Nanoseconds())/calls/1e3)
+			got[kind] = append(got[kind], float64((bench.CPU()-before).Nanoseconds())/calls/1e3)
 		}
 		got["scalar"] = append(got["scalar"], scalar(calls))
 	}
@@ -181,9 +182,9 @@ func Run(ctx context.Context) (res *Result, err error) {
 func scalar(n int) float64 {
 	q, _ := sm.BaseMult(&[32]byte{31: 7})
 	k := [32]byte{1, 2, 3, 31: 9}
-	before := cpu()
+	before := bench.CPU()
 	for range n {
 		q, _ = q.Mult(&k)
 	}
-	return float64((cpu() - before).Nanoseconds()) / float64(n) / 1e3
+	return float64((bench.CPU() - before).Nanoseconds()) / float64(n) / 1e3
 }

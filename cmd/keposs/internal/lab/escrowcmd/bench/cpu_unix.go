@@ -1,6 +1,6 @@
 //go:build unix
 
-package escrowcmd
+package bench
 
 import (
 	"time"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpu is the processor time this process has used, user and system.
-func cpu() time.Duration {
+// CPU is the processor time this process has used, user and system.
+func CPU() time.Duration {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
 		return 0
