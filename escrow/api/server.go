@@ -33,6 +33,8 @@ const (
 	maxHeaders      = 8 << 10
 	handshakeLimit  = 10 * time.Second // TLS, and the two rounds of a key exchange
 	requestLimit    = 30 * time.Second
+	streamWindow    = 256 << 10        // what a peer may send ahead of being read
+	connWindow      = 1 << 20          // the same for all calls of one connection
 	passwordLimit   = 2 * time.Minute // the password's KDF is slow on purpose
 	idleLimit       = 15 * time.Minute
 	pingAfter       = time.Minute
@@ -102,6 +104,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.UnknownServiceHandler(unknown),
 		experimental.BufferPool(newPool()),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		// Workers keep their grown stacks: 12 us of 105 us CPU a call, both sides.
 		// A try waits for the disk while it holds one, so there are many.
 		grpc.NumStreamWorkers(uint32(max(streamWorkers, 2*runtime.GOMAXPROCS(0)))),
