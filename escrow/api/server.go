@@ -33,8 +33,8 @@ const (
 	maxHeaders      = 8 << 10
 	handshakeLimit  = 10 * time.Second // TLS, and the two rounds of a key exchange
 	requestLimit    = 30 * time.Second
-	streamWindow    = 256 << 10        // what a peer may send ahead of being read
-	connWindow      = 1 << 20          // the same for all calls of one connection
+	streamWindow    = 256 << 10       // what a peer may send ahead of being read
+	connWindow      = 1 << 20         // the same for all calls of one connection
 	passwordLimit   = 2 * time.Minute // the password's KDF is slow on purpose
 	idleLimit       = 15 * time.Minute
 	pingAfter       = time.Minute

@@ -46,6 +46,7 @@ type Store struct {
 	queue   queue
 	last    atomic.Uint64 // timestamp of the newest durable transaction
 	readers readers
+	hots    *hots
 	fence   uint64 // owned by the committer
 	head    *head
 	ballast atomic.Bool // the ballast file is in place
@@ -68,7 +69,9 @@ func New() core.Backend {
 }
 
 // NewLogged returns an unconfigured Store with the caller's logger.
-func NewLogged(l hclog.Logger) *Store { return &Store{logger: &logger{l: l}} }
+func NewLogged(l hclog.Logger) *Store {
+	return &Store{logger: &logger{l: l}, hots: newHots(maxHots)}
+}
 
 var schema = []core.ConfigField{
 	{Name: "dir", Type: "path", Help: "Folder of the store; made if absent, held exclusively."},
