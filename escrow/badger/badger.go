@@ -61,6 +61,7 @@ var (
 	_ core.Exporter = (*Store)(nil)
 	_ core.Fencer   = (*Store)(nil)
 	_ core.Healther = (*Store)(nil)
+	_ core.Gatherer = (*Store)(nil)
 )
 
 // New returns an unconfigured Store that logs to standard error at Warn.
@@ -234,6 +235,9 @@ func (s *Store) Health(ctx context.Context) error {
 	defer s.gate.Leave()
 	return s.room(op)
 }
+
+// Gathers implements core.Gatherer: the committer takes all that wait.
+func (s *Store) Gathers() bool { return true }
 
 // Commits tells how many mutations and how many synced transactions the store
 // has made since it was opened: their quotient is what the group commit gains.
