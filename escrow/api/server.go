@@ -172,9 +172,13 @@ func limitOf(method string) time.Duration {
 }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (resp any, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limitOf(info.FullMethod))
-	defer cancel()
 	start := time.Now()
+	// Terminals say themselves how long they wait, and no timer is needed then.
+	if most := start.Add(limitOf(info.FullMethod)); !endsBefore(ctx, most) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, most)
+		defer cancel()
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			resp, err = nil, s.panicked(info.FullMethod)
@@ -187,6 +191,11 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	return h(ctx, req)
+}
+
+func endsBefore(ctx context.Context, most time.Time) bool {
+	d, ok := ctx.Deadline()
+	return ok && d.Before(most)
 }
 
 // admit refuses a call that is too large or comes too often, before anything of
@@ -236,7 +245,9 @@ func (s *Server) note(method string, err error, took time.Duration) {
 	}
 	switch code {
 	case core.Unknown:
-		s.log.Debug("call", "method", method, "took", took)
+		if s.log.Enabled(context.Background(), slog.LevelDebug) { // what is said twice a call is not made up in vain
+			s.log.Debug("call", "method", method, "took", took)
+		}
 	case core.Internal, core.Corrupt, core.Integrity, core.Exhausted, core.Indeterminate:
 		s.log.Error("call", "method", method, "code", code.String(), "took", took, "error", err.Error())
 	default:
