@@ -79,7 +79,7 @@ func TestStore(t *testing.T) {
 			if name == "badger" && (len(r.Skipped) > 0 || r.CommitsPerSync < 1) {
 				t.Errorf("skipped %v, %g commits a sync", r.Skipped, r.CommitsPerSync)
 			}
-			if len(r.Growth) != 4 || r.Growth[3].Records != 2400 || r.Growth[3].GetP50 <= 0 || r.Growth[3].ExportPS <= 0 || r.Growth[3].DiskRatio <= 0 {
+			if len(r.Growth) != 4 || r.Growth[3].Records != 2400 || r.Growth[3].ColdP50 <= 0 || r.Growth[3].GetP50 <= 0 || r.Growth[3].ExportPS <= 0 || r.Growth[3].DiskRatio <= 0 {
 				t.Errorf("growth %+v", r.Growth)
 			}
 			if len(r.Goals) < 4 {
