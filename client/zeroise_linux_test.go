@@ -150,12 +150,12 @@ func zeroiseChild() {
 	os.Exit(0)
 }
 
-// collect runs the collector every few milliseconds: whenever it moves a stack to
+// collect runs the collector dozens of times a second: whenever it moves a stack to
 // a smaller one, the old one stays behind as it was, with all that stood on it.
 func collect() {
 	for {
 		runtime.GC()
-		time.Sleep(time.Duration(rand.IntN(int(8 * time.Millisecond))))
+		time.Sleep(time.Duration(rand.IntN(int(40 * time.Millisecond))))
 	}
 }
 

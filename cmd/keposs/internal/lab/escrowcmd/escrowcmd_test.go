@@ -121,7 +121,7 @@ func TestStoreOverServers(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 			t.Fatalf("%v: %s", err, out.String())
 		}
-		for _, ratio := range []string{"fetch_vs_echo", "fetch_plugin_vs_limit", "commit_vs_limit", "p99_vs_limit"} {
+		for _, ratio := range []string{"fetch_vs_echo", "fetch_plugin_vs_limit", "fetch_vs_engine", "commit_vs_limit", "p99_vs_limit"} {
 			if r.Ratios[ratio] <= 0 {
 				t.Errorf("%s is %g, skipped %v", ratio, r.Ratios[ratio], r.Skipped)
 			}
