@@ -42,6 +42,7 @@ func faulty(mode string) func(verb string, _ Event) {
 
 // agentChild is the agent whose memory is looked at, shut off as the command's.
 func agentChild() {
+	go collect()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	err := probes.Harden()

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,6 +59,7 @@ func child() {
 // read. PINs come masked and are unmasked into the samples only.
 func zeroiseChild() {
 	ctx := context.Background()
+	go collect()
 	in := bufio.NewReader(os.Stdin)
 	masked := map[string][]byte{}
 	for _, name := range []string{"pin", "pin:work", "wrong"} {
@@ -146,6 +148,15 @@ func zeroiseChild() {
 	_, _ = io.Copy(io.Discard, in)
 	die(c.Close())
 	os.Exit(0)
+}
+
+// collect runs the collector dozens of times a second: whenever it moves a stack to
+// a smaller one, the old one stays behind as it was, with all that stood on it.
+func collect() {
+	for {
+		runtime.GC()
+		time.Sleep(time.Duration(rand.IntN(int(40 * time.Millisecond))))
+	}
 }
 
 // panicked uses a service that panics: at step 6 its keys are open, at step 2 the

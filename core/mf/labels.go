@@ -1,6 +1,8 @@
 package mf
 
 import (
+	"crypto/subtle"
+
 	"github.com/keposs/keposs/core/enc"
 	"github.com/keposs/keposs/core/secret"
 	"github.com/keposs/keposs/core/sm"
@@ -57,11 +59,11 @@ func expand(out, k []byte, label string, ctx []byte) {
 		traceX(k, label, ctx, len(out))
 	}
 	msg := enc.Join(enc.Str(domain), enc.Str(label), ctx, enc.U32(uint32(len(out))))
-	h := sm.HMAC(k, msg)
-	z := sm.KDF(h[:], len(out))
+	h := sm.SecretHMAC(k, msg)
+	z := sm.KDF(h.Bytes(), len(out))
 	copy(out, z)
 	secret.Zero(z)
-	secret.Zero(h[:])
+	h.Wipe()
 	secret.Zero(msg)
 }
 
@@ -72,24 +74,18 @@ func derive(k []byte, label string, ctx []byte, n int) *secret.Buffer {
 	return b
 }
 
-// xorPad sets dst ^= X(k, label, ctx, 32).
-func xorPad(dst *[32]byte, k []byte, label string, ctx []byte) {
-	var pad [32]byte
-	expand(pad[:], k, label, ctx)
-	for i := range dst {
-		dst[i] ^= pad[i]
-	}
-	secret.Zero(pad[:])
+// padded returns in ^ X(k, label, ctx, 32) of 32 bytes, owned by the caller.
+func padded(in, k []byte, label string, ctx []byte) *secret.Buffer {
+	out := derive(k, label, ctx, 32)
+	subtle.XORBytes(out.Bytes(), out.Bytes(), in)
+	return out
 }
 
 // scalarKey returns the SM2 key of scalar(k, label, ctx) = 1 + (X(…,40) mod
 // (n−2)), in 1..n−2.
 func scalarKey(k []byte, label string, ctx []byte) (*sm.PrivateKey, error) {
-	var wide [40]byte
-	expand(wide[:], k, label, ctx)
-	d := reduce(&wide)
-	secret.Zero(wide[:])
-	key, err := sm.NewPrivateKey(d[:])
-	secret.Zero(d[:])
-	return key, err
+	wide, d := derive(k, label, ctx, 40), secret.New(32)
+	defer secret.WipeAll(wide, d)
+	sm.Guard(func() { reduce((*[32]byte)(d.Bytes()), (*[40]byte)(wide.Bytes())) })
+	return sm.NewPrivateKey(d.Bytes())
 }

@@ -43,7 +43,7 @@ func replay(t *testing.T, in vectorIn) vectorOut {
 		}
 		copy(n.V[:], holderPad(p.KeyID, &n, h.Secret, in.Anchor).Bytes())
 		k := extract(n.Salt[:], h.Secret)
-		fs := derive(k[:], labelHolder, enc.Join(p.KeyID[:], enc.Str(h.ID), enc.U32(h.Kind), enc.U32(h.Rev)), 32)
+		fs := derive(k.Bytes(), labelHolder, enc.Join(p.KeyID[:], enc.Str(h.ID), enc.U32(h.Kind), enc.U32(h.Rev)), 32)
 		p.Anchor = append(p.Anchor, n)
 		out.Holders = append(out.Holders, vectorOutHold{fs.Bytes(), clone(n.V[:]), clone(n.P[:])})
 	}

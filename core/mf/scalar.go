@@ -3,18 +3,17 @@ package mf
 import (
 	"encoding/binary"
 	"math/bits"
-	"runtime"
 )
 
 // orderMinus2 is n−2 for the SM2 curve's order n, least significant limb first.
 var orderMinus2 = [4]uint64{0x53bbf40939d54121, 0x7203df6b21c6052b, 0xffffffffffffffff, 0xfffffffeffffffff}
 
-// reduce returns 1 + (wide mod (n−2)), big-endian, in constant time. 320 bits
-// over a 256-bit modulus leave a bias below 2^-63.
+// reduce sets out to 1 + (wide mod (n−2)), big-endian, in constant time. 320 bits
+// over a 256-bit modulus leave a bias below 2^-63. It runs inside sm.Guard.
 //
 // It shifts wide in bit by bit and subtracts the modulus under a mask: 320
 // rounds of straight-line limb arithmetic, with no branch or index on a secret.
-func reduce(wide *[40]byte) [32]byte {
+func reduce(out *[32]byte, wide *[40]byte) {
 	var r, d [4]uint64
 	for _, b := range wide {
 		for bit := 7; bit >= 0; bit-- {
@@ -39,12 +38,7 @@ func reduce(wide *[40]byte) [32]byte {
 	for i := range r {
 		r[i], carry = bits.Add64(r[i], 0, carry)
 	}
-	var out [32]byte
 	for i := range r {
 		binary.BigEndian.PutUint64(out[24-8*i:], r[i])
 	}
-	d, r = [4]uint64{}, [4]uint64{}
-	runtime.KeepAlive(&d)
-	runtime.KeepAlive(&r)
-	return out
 }

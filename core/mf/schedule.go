@@ -13,30 +13,26 @@ import (
 // The stages of the schedule, shared by enrolment and derive.
 
 // extract is HMAC-SM3(salt, enc("secret", s)).
-func extract(salt, s []byte) [32]byte {
+func extract(salt, s []byte) *secret.Buffer {
 	msg := enc.Join(enc.Str(headSecret), s)
 	defer secret.Zero(msg)
-	return sm.HMAC(salt, msg)
+	return sm.SecretHMAC(salt, msg)
 }
 
 // factorSecret is fs_i. f must hold the stored helper.
 func factorSecret(id KeyID, f *Factor, s []byte) *secret.Buffer {
 	k := extract(f.Salt[:], s)
-	defer secret.Zero(k[:])
-	return derive(k[:], labelFactor, factorCtx(id, f), 32)
+	defer k.Wipe()
+	return derive(k.Bytes(), labelFactor, factorCtx(id, f), 32)
 }
 
 // holderPad turns h.V into A, or A into V: V = A ^ X(fs_a, "anchor", …).
 func holderPad(id KeyID, h *Holder, s, in []byte) *secret.Buffer {
 	k := extract(h.Salt[:], s)
-	defer secret.Zero(k[:])
-	fs := derive(k[:], labelHolder, enc.Join(id[:], enc.Str(h.ID), enc.U32(uint32(h.Kind)), enc.U32(h.Rev)), 32)
+	defer k.Wipe()
+	fs := derive(k.Bytes(), labelHolder, enc.Join(id[:], enc.Str(h.ID), enc.U32(uint32(h.Kind)), enc.U32(h.Rev)), 32)
 	defer fs.Wipe()
-	var v [32]byte
-	copy(v[:], in)
-	xorPad(&v, fs.Bytes(), labelAnchor, enc.Join(id[:], enc.Str(h.ID), enc.U32(h.Rev)))
-	defer secret.Zero(v[:])
-	return secret.Copy(v[:])
+	return padded(in, fs.Bytes(), labelAnchor, enc.Join(id[:], enc.Str(h.ID), enc.U32(h.Rev)))
 }
 
 // bindKey is BK_i. It depends on the anchor, the factor's own label, revision
@@ -81,17 +77,15 @@ func (p *Policy) setInput(s Set, anchor []byte, fs []*secret.Buffer) *secret.Buf
 // stretch runs the one slow call of a set and mixes the factors in again: g =
 // HMAC-SM3(t, IKM), so that a broken or malicious KDF cannot remove them.
 func stretch(ctx context.Context, slow core.KDF, kdf core.Params, coreHash []byte, s Set, ikm *secret.Buffer) (*secret.Buffer, error) {
-	in := sm.HMAC(coreHash, ikm.Bytes())
-	defer secret.Zero(in[:])
+	in := sm.SecretHMAC(coreHash, ikm.Bytes())
+	defer in.Wipe()
 	salt := sm.HMAC(coreHash, enc.Join(enc.Str(headSetSalt), s.Salt[:]))
 	t := secret.New(32)
 	defer t.Wipe()
-	if err := slow.Derive(ctx, kdf, in[:], salt[:], t.Bytes()); err != nil {
+	if err := slow.Derive(ctx, kdf, in.Bytes(), salt[:], t.Bytes()); err != nil {
 		return nil, err
 	}
-	g := sm.HMAC(t.Bytes(), ikm.Bytes())
-	defer secret.Zero(g[:])
-	return secret.Copy(g[:]), nil
+	return sm.SecretHMAC(t.Bytes(), ikm.Bytes()), nil
 }
 
 // setKey is K_S = X(g, "set-key", u, 32); u is empty in plain mode.
@@ -101,11 +95,7 @@ func setKey(g *secret.Buffer, u []byte) *secret.Buffer {
 
 // wrapRoot masks or unmasks RK with the set's pad.
 func (p *Policy) wrapRoot(s Set, ks *secret.Buffer, in []byte) *secret.Buffer {
-	var v [32]byte
-	copy(v[:], in)
-	xorPad(&v, ks.Bytes(), labelWrap, p.setIDs(s))
-	defer secret.Zero(v[:])
-	return secret.Copy(v[:])
+	return padded(in, ks.Bytes(), labelWrap, p.setIDs(s))
 }
 
 // policyMAC is HMAC-SM3(X(RK,"policy-mac","",32), body).

@@ -108,7 +108,8 @@ func sheetChecksum(prefix string, body []byte) [sheetSum]byte {
 	msg := enc.Join(enc.Str(prefix), body)
 	defer secret.Zero(msg)
 	h := sm.SecretSM3(msg)
-	return [sheetSum]byte(h[:sheetSum])
+	defer h.Wipe()
+	return [sheetSum]byte(h.Bytes()[:sheetSum])
 }
 
 // ParseSheet reads a Payload; spaces, line breaks and case are forgiven. Errors

@@ -23,17 +23,19 @@ func wordsSum(code []byte) [2]byte {
 	msg := enc.Join(enc.Str(headWords), code)
 	defer secret.Zero(msg)
 	h := sm.SecretSM3(msg)
-	return [2]byte{h[0], h[1]}
+	defer h.Wipe()
+	return [2]byte(h.Bytes()[:2])
 }
 
 // Words returns the code as 12 lower-case words with single spaces between.
 // The caller owns the buffer.
 func (c *RecoveryCode) Words() *secret.Buffer {
-	var raw [RecoverySecret + 2]byte
-	copy(raw[:], c.b.Bytes())
+	code := secret.New(RecoverySecret + 2)
+	defer code.Wipe()
+	raw := code.Bytes()
+	copy(raw, c.b.Bytes())
 	sum := wordsSum(raw[:RecoverySecret])
 	copy(raw[RecoverySecret:], sum[:])
-	defer secret.Zero(raw[:])
 	out := secret.New(5*wordCount - 1)
 	b := out.Bytes()
 	at, bit := 0, 0
@@ -66,8 +68,9 @@ func ParseWords(text []byte) (*RecoveryCode, error) {
 	if len(text) > 1024 {
 		return nil, core.Errorf(core.TooLarge, op, "%d bytes, at most 1024", len(text))
 	}
-	var raw [RecoverySecret + 2]byte
-	defer secret.Zero(raw[:])
+	code := secret.New(RecoverySecret + 2)
+	defer code.Wipe()
+	raw := code.Bytes()
 	letters, bit := 0, 0
 	put := func(v, n int) {
 		for i := n - 1; i >= 0; i-- {

@@ -116,7 +116,7 @@ func (testOPRF) FullEvaluate(key, input []byte) ([]byte, error) {
 	}
 	defer k.Wipe()
 	out, err := oprf.FullEvaluate(k, input)
-	return out[:], err
+	return out.Bytes(), err
 }
 
 func (testOPRF) Blind(rand io.Reader, input []byte) (protocol.Point, mstcc.Blinding, error) {
@@ -136,7 +136,7 @@ func (t testBlinding) Finalize(evaluated, pub protocol.Point, proof []byte) ([]b
 		}
 	}
 	out, err := t.b.Finalize(evaluated)
-	return out[:], err
+	return out.Bytes(), err
 }
 func (t testBlinding) Wipe() { t.b.Wipe() }
 

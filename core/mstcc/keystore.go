@@ -75,7 +75,8 @@ func (k *FileKeyStore) Load(_ context.Context, name string) (*secret.Buffer, err
 		return nil, core.Errorf(core.Integrity, op, "%s is not a key file of version 1", name)
 	}
 	sum := sm.SecretSM3(raw[head:])
-	if subtle.ConstantTimeCompare(sum[:keyFileSum], raw[len(keyFileMagic):head]) != 1 {
+	defer sum.Wipe()
+	if subtle.ConstantTimeCompare(sum.Bytes()[:keyFileSum], raw[len(keyFileMagic):head]) != 1 {
 		return nil, core.Errorf(core.Integrity, op, "%s is damaged: use the recovery sheet", name)
 	}
 	return secret.Copy(raw[head:]), nil
@@ -93,8 +94,9 @@ func (k *FileKeyStore) Store(_ context.Context, name string, s *secret.Buffer) e
 	raw := make([]byte, 0, head+s.Len())
 	defer func() { secret.Zero(raw[:cap(raw)]) }()
 	sum := sm.SecretSM3(s.Bytes())
+	defer sum.Wipe()
 	raw = append(raw, keyFileMagic...)
-	raw = append(raw, sum[:keyFileSum]...)
+	raw = append(raw, sum.Bytes()[:keyFileSum]...)
 	raw = append(raw, s.Bytes()...)
 	return writeFile(k.dir, name, raw)
 }

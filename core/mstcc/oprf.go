@@ -6,7 +6,6 @@ import (
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/oprf"
 	"github.com/keposs/keposs/core/protocol"
-	"github.com/keposs/keposs/core/secret"
 )
 
 // NewOPRF returns the suite SM2-SM3 of core/oprf, for Config.OPRF.
@@ -25,8 +24,7 @@ func (suite) FullEvaluate(key, input []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer secret.Zero(u[:])
-	return append(make([]byte, 0, len(u)), u[:]...), nil
+	return u.Bytes(), nil
 }
 
 // Blind implements OPRF.
@@ -59,8 +57,7 @@ func (f blinding) Finalize(evaluated, pub protocol.Point, proof []byte) ([]byte,
 		}
 		return nil, err
 	}
-	defer secret.Zero(u[:])
-	return append(make([]byte, 0, len(u)), u[:]...), nil
+	return u.Bytes(), nil
 }
 
 // Wipe implements Blinding.

@@ -334,25 +334,25 @@ func VerifyProof(pub, b, evaluated [ElementSize]byte, proof [ProofSize]byte) err
 // FullEvaluate computes locally what Blind, Evaluate and Finalize give
 // together; the terminal needs it once, at enrolment, where it draws the key
 // itself. The result is the caller's to wipe. Errors: Usage, Closed.
-func FullEvaluate(k *Key, input []byte) (out [OutputSize]byte, err error) {
+func FullEvaluate(k *Key, input []byte) (*secret.Buffer, error) {
 	const op = "oprf: full evaluate"
 	s, err := k.open(op)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
 	if err := checkInput(op, input); err != nil {
-		return out, err
+		return nil, err
 	}
-	ok := false
+	out, ok := secret.New(OutputSize), false
 	sm.Guard(func() {
 		var n point
 		if ok = sm2.blind(&n, &s.k, input); ok {
-			out = sm2.finish(input, &n)
+			*(*[OutputSize]byte)(out.Bytes()) = sm2.finish(input, &n)
 		}
 		clear(n[:])
 	})
 	if !ok {
-		return out, identityInput(op)
+		return nil, identityInput(op)
 	}
 	return out, nil
 }
@@ -422,25 +422,25 @@ func (b *Blinding) Element() (out [ElementSize]byte) {
 // Finalize unblinds the server's answer and returns the output, the caller's
 // to wipe. It may be called again with another answer. Errors: Invalid when
 // evaluated is no compressed point, Closed after Wipe.
-func (b *Blinding) Finalize(evaluated [ElementSize]byte) (out [OutputSize]byte, err error) {
+func (b *Blinding) Finalize(evaluated [ElementSize]byte) (*secret.Buffer, error) {
 	const op = "oprf: finalize"
 	if b == nil || b.s == nil || b.s.input == nil {
-		return out, core.Errorf(core.Closed, op, "the blinding was wiped")
+		return nil, core.Errorf(core.Closed, op, "the blinding was wiped")
 	}
 	e, err := sm2.parse(op, "the evaluated element", &evaluated)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	ok := false
+	out, ok := secret.New(OutputSize), false
 	sm.Guard(func() {
 		var n point
 		if ok = sm2.unblind(&n, &b.s.r, &e); ok {
-			out = sm2.finish(b.s.input.Bytes(), &n)
+			*(*[OutputSize]byte)(out.Bytes()) = sm2.finish(b.s.input.Bytes(), &n)
 		}
 		clear(n[:])
 	})
 	if !ok {
-		return out, core.Errorf(core.Internal, op, "the unblinded point is the identity")
+		return nil, core.Errorf(core.Internal, op, "the unblinded point is the identity")
 	}
 	return out, nil
 }

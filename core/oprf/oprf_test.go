@@ -44,8 +44,8 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		full, err := FullEvaluate(k, in)
-		if err != nil || full != out {
-			t.Fatalf("FullEvaluate %x %v, want %x", full, err, out)
+		if err != nil || !full.Equal(out) {
+			t.Fatalf("FullEvaluate %x %v, want %x", full.Bytes(), err, out.Bytes())
 		}
 		again, err := Blind(nil, in)
 		if err != nil || again.Element() == b.Element() {
@@ -54,7 +54,7 @@ func TestRoundTrip(t *testing.T) {
 		// another key: another output, and the proof names it
 		other := newKey(t)
 		e3, proof3, _ := EvaluateWithProof(nil, other, b.Element())
-		if out3, _ := b.Finalize(e3); out3 == out {
+		if out3, _ := b.Finalize(e3); out3.Equal(out) {
 			t.Fatal("two keys give one output")
 		}
 		if err := VerifyProof(k.PublicKey(), b.Element(), e3, proof3); !errors.Is(err, core.Integrity) {

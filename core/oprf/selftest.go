@@ -54,7 +54,7 @@ func SelfTest() sm.KAT {
 			return nil, err
 		}
 		u, err := FullEvaluate(k, []byte{0})
-		return append(got[:], u[:]...), err
+		return append(got[:], u.Bytes()...), err
 	})
 }
 

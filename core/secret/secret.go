@@ -9,6 +9,9 @@
 //
 // Ownership: whoever a doc comment says "owns" a Buffer wipes it, also on every
 // error path. Passing a Buffer lends it for the call unless said otherwise.
+//
+// What makes or wipes a Buffer also clears the vector registers, where copying
+// leaves the last bytes that were copied.
 package secret
 
 import (
@@ -38,12 +41,16 @@ func New(n int) *Buffer {
 }
 
 // Own takes over b without copying: the caller must not use b afterwards.
-func Own(b []byte) *Buffer { return &Buffer{b: b} }
+func Own(b []byte) *Buffer {
+	ClearVectors()
+	return &Buffer{b: b}
+}
 
 // Copy returns a buffer holding a copy of b; wiping b stays the caller's duty.
 func Copy(b []byte) *Buffer {
 	s := New(len(b))
 	copy(s.b, b)
+	ClearVectors()
 	return s
 }
 
@@ -94,6 +101,7 @@ func (s *Buffer) Wipe() {
 func Zero(b []byte) {
 	clear(b)
 	runtime.KeepAlive(b)
+	ClearVectors()
 }
 
 // WipeAll wipes every buffer given; nil entries are skipped.

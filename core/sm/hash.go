@@ -9,15 +9,18 @@ import (
 	"github.com/emmansun/gmsm/sm4"
 
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/core/secret"
 )
 
 // SM3 returns the digest of data (GM/T 0004). Blocks of data stay on the stack:
 // for secrets use SecretSM3.
 func SM3(data []byte) [32]byte { return sm3.Sum(data) }
 
-// SecretSM3 is SM3 that leaves no copy of data behind.
-func SecretSM3(data []byte) (out [32]byte) {
-	guarded(func() { digest(&out, data) })
+// SecretSM3 is SM3 that leaves no copy of data behind and whose result of 32
+// bytes is a secret too, owned by the caller.
+func SecretSM3(data []byte) *secret.Buffer {
+	out := secret.New(32)
+	guarded(func() { digest((*[32]byte)(out.Bytes()), data) })
 	return out
 }
 
@@ -52,9 +55,17 @@ func sum(h hash.Hash, out *[32]byte) {
 }
 
 // HMAC returns HMAC-SM3 of msg (RFC 2104 with SM3) and leaves no copy of key
-// or msg behind.
+// or msg behind. The result stands on the stack: where it is a secret too, use
+// SecretHMAC.
 func HMAC(key, msg []byte) (out [32]byte) {
 	guarded(func() { hmac(&out, key, msg) })
+	return out
+}
+
+// SecretHMAC is HMAC whose result of 32 bytes is a secret, owned by the caller.
+func SecretHMAC(key, msg []byte) *secret.Buffer {
+	out := secret.New(32)
+	guarded(func() { hmac((*[32]byte)(out.Bytes()), key, msg) })
 	return out
 }
 

@@ -3,6 +3,8 @@ package sm
 import (
 	"reflect"
 	"runtime"
+
+	"github.com/keposs/keposs/core/secret"
 )
 
 // Sizes of the stack around a secret computation. burnSize covers the deepest
@@ -17,8 +19,10 @@ const (
 
 // guarded runs f and overwrites the stack and vector registers that f used. The stack is grown
 // first, so that it does not move, leaving a copy, while f holds secrets.
-// Variables of the caller that f fills are the caller's to wipe. A signal that
-// arrives while f runs still saves the registers of that instant: docs/sm.md.
+// Variables of the caller that f fills are the caller's to wipe, and must not be
+// on its stack when they are secret: that stack may move any time, and what it
+// moved from is freed as it was. So a secret outside guarded is in a
+// secret.Buffer, never in an array. A signal that arrives while f runs still saves the registers of that instant: docs/sm.md.
 //
 //go:noinline
 func guarded(f func()) {
@@ -26,7 +30,7 @@ func guarded(f func()) {
 	burn()
 	shielded(f)
 	burn()
-	clearVectors()
+	secret.ClearVectors()
 	runtime.KeepAlive(&pad)
 }
 

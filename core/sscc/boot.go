@@ -165,17 +165,17 @@ func unwrap(key []byte, what string, b []byte) (*secret.Buffer, error) {
 
 // wrapKey derives the 48 bytes one key wraps another with.
 func wrapKey(key []byte, label string) *secret.Buffer {
-	h := sm.HMAC(key, enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str(label)))
-	defer secret.Zero(h[:])
-	return secret.Own(sm.KDF(h[:], 48))
+	h := sm.SecretHMAC(key, enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str(label)))
+	defer h.Wipe()
+	return secret.Own(sm.KDF(h.Bytes(), 48))
 }
 
 // slotKey stretches what opens a slot into its wrapping key.
 func (s *Server) slotKey(ctx context.Context, sl *slot, what *secret.Buffer) (*secret.Buffer, error) {
 	if sl.kind == SlotAuto {
-		h := sm.HMAC(sl.salt[:], what.Bytes())
-		defer secret.Zero(h[:])
-		return wrapKey(h[:], "auto"), nil
+		h := sm.SecretHMAC(sl.salt[:], what.Bytes())
+		defer h.Wipe()
+		return wrapKey(h.Bytes(), "auto"), nil
 	}
 	p, err := core.ParseParams(sl.params)
 	if err != nil {

@@ -68,7 +68,7 @@ func TestHardenedFlow(t *testing.T) {
 	r.must(err)
 	full, err := oprf.FullEvaluate(a.oprf, in)
 	r.must(err)
-	if u != full || ans.Tries.Used != 1 || !bytes.Equal(ans.Sealed, a.blob) {
+	if !u.Equal(full) || ans.Tries.Used != 1 || !bytes.Equal(ans.Sealed, a.blob) {
 		t.Fatal("the evaluation is not the local one")
 	}
 	q.WantProof = true

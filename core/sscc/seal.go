@@ -71,11 +71,16 @@ type sealKeys struct {
 func newSealKeys(master []byte) *sealKeys {
 	k := &sealKeys{}
 	copy(k.master[:], master)
-	e := sm.HMAC(master, enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str("encrypt")))
-	copy(k.enc[:], e[:16])
-	k.mac = sm.HMAC(master, enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str("mac")))
-	secret.Zero(e[:])
+	labelled(k.enc[:], master, "encrypt")
+	labelled(k.mac[:], master, "mac")
 	return k
+}
+
+// labelled fills out, up to 32 bytes, from a key and a label.
+func labelled(out, key []byte, label string) {
+	h := sm.SecretHMAC(key, enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str(label)))
+	copy(out, h.Bytes())
+	h.Wipe()
 }
 
 func (k *sealKeys) wipe() {
@@ -146,7 +151,7 @@ func (k *keyring) derive() {
 		to    *[32]byte
 		label string
 	}{{&k.indexKey, "index"}, {&k.challengeKey, "challenge"}, {&k.auditKey, "audit"}, {&k.officerKey, "officer"}} {
-		*d.to = sm.HMAC(k.base[:], enc.Join(enc.Str("keposs/ss-cc/1"), enc.Str(d.label)))
+		labelled(d.to[:], k.base[:], d.label)
 	}
 	k.stateKey, k.sessionKey = k.index(enc.Str("state")), k.index(enc.Str("session"))
 }
@@ -196,28 +201,27 @@ func parseKeyring(b []byte) (*keyring, error) {
 	}
 	k := &keyring{gens: map[uint16]*sealKeys{}}
 	u.Raw(k.realm[:])
-	var d, master [32]byte
-	defer secret.Zero(d[:])
-	defer secret.Zero(master[:])
-	u.Raw(d[:])
+	d, master := secret.New(32), secret.New(32)
+	defer secret.WipeAll(d, master)
+	u.Raw(d.Bytes())
 	u.Raw(k.base[:])
 	k.rev, k.newest = u.U64(), u.U16()
 	last := 0 // generations count from 1, in order
 	for range min(int(u.U8()), maxGens) {
 		g := u.U16()
-		u.Raw(master[:])
+		u.Raw(master.Bytes())
 		if int(g) <= last {
 			u.Fail()
 			break
 		}
 		last = int(g)
-		k.gens[g] = newSealKeys(master[:])
+		k.gens[g] = newSealKeys(master.Bytes())
 	}
 	if !u.Done() || k.gens[k.newest] == nil {
 		return nil, corrupt("key ring")
 	}
 	var err error
-	if k.identity, err = sm.NewPrivateKey(d[:]); err != nil {
+	if k.identity, err = sm.NewPrivateKey(d.Bytes()); err != nil {
 		return nil, corrupt("key ring")
 	}
 	k.derive()

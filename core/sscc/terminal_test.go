@@ -94,7 +94,7 @@ func (blinder) FullEvaluate(key, input []byte) ([]byte, error) {
 		return nil, err
 	}
 	out, err := oprf.FullEvaluate(k, input)
-	return out[:], err
+	return out.Bytes(), err
 }
 
 func (blinder) Blind(rand io.Reader, input []byte) (protocol.Point, mstcc.Blinding, error) {
@@ -114,7 +114,7 @@ func (b blinding) Finalize(evaluated, pub protocol.Point, proof []byte) ([]byte,
 		}
 	}
 	out, err := b.Blinding.Finalize(evaluated)
-	return out[:], err
+	return out.Bytes(), err
 }
 
 // word is a knowledge source: the secret is what was typed.

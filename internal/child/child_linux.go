@@ -1,8 +1,12 @@
 package child
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -44,6 +48,31 @@ func (p *Process) Signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid
 func (p *Process) Halt() {
 	p.Signal(syscall.SIGSTOP)
 	still(p.cmd.Process.Pid)
+}
+
+// HaltAll makes the program and the processes it started stand still, whatever
+// group they are in, and returns their ids: each goes on at SIGCONT.
+func (p *Process) HaltAll() ([]int, error) {
+	id := p.cmd.Process.Pid
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", id, id))
+	if err != nil {
+		return nil, err
+	}
+	all := []int{id}
+	for _, f := range strings.Fields(string(list)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, pid)
+	}
+	for _, pid := range all {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	for _, pid := range all {
+		still(pid)
+	}
+	return all, nil
 }
 
 // End ends the group with a signal, by force after 5 s, and waits for the program.

@@ -181,6 +181,21 @@ func (c *Cluster) Kill(i int) {
 	}
 }
 
+// PausePrimary has all processes of the primary stand still, with all its
+// connections, for 4 s. Nobody is promoted meanwhile.
+func (c *Cluster) PausePrimary() error {
+	p := c.nodes[c.primary].proc
+	if p == nil {
+		return fmt.Errorf("the primary does not run")
+	}
+	still, err := p.HaltAll()
+	time.Sleep(4 * time.Second)
+	for _, pid := range still {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+	return err
+}
+
 // Run starts node i again over the data it has.
 func (c *Cluster) Run(ctx context.Context, i int) error { return c.serve(ctx, i) }
 

@@ -30,6 +30,9 @@ func (*Cluster) Exec(context.Context, int, string) (string, error) { return "", 
 // Kill does nothing.
 func (*Cluster) Kill(int) {}
 
+// PausePrimary is ErrAbsent.
+func (*Cluster) PausePrimary() error { return ErrAbsent }
+
 // Run is ErrAbsent.
 func (*Cluster) Run(context.Context, int) error { return ErrAbsent }
 

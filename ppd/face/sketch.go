@@ -199,9 +199,7 @@ func (s *Sketcher) secretOf(w fuzzy.Bits, bind [32]byte, far uint32) *secret.Buf
 	defer secret.Zero(b[:])
 	in := enc.Join(enc.Str("keposs/face/secret/1"), enc.U32(uint32(s.kind)|far&farCode), b[:], bind[:])
 	defer secret.Zero(in)
-	h := sm.SecretSM3(in)
-	defer secret.Zero(h[:])
-	return secret.Copy(h[:])
+	return sm.SecretSM3(in)
 }
 
 // signs returns bit i = 1 where value i is negative.

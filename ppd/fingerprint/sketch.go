@@ -93,7 +93,5 @@ func (s *Sketcher) secretOf(f []uint16) *secret.Buffer {
 	defer secret.Zero(b)
 	in := enc.Join(enc.Str("keposs/fingerprint/secret/1"), enc.U32(s.p.Format()), b)
 	defer secret.Zero(in)
-	h := sm.SecretSM3(in)
-	defer secret.Zero(h[:])
-	return secret.Copy(h[:])
+	return sm.SecretSM3(in)
 }

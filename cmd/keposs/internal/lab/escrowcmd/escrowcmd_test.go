@@ -79,7 +79,7 @@ func TestStore(t *testing.T) {
 			if name == "badger" && (len(r.Skipped) > 0 || r.CommitsPerSync < 1) {
 				t.Errorf("skipped %v, %g commits a sync", r.Skipped, r.CommitsPerSync)
 			}
-			if len(r.Growth) != 4 || r.Growth[3].Records != 2400 || r.Growth[3].GetP50 <= 0 || r.Growth[3].ExportPS <= 0 || r.Growth[3].DiskRatio <= 0 {
+			if len(r.Growth) != 4 || r.Growth[3].Records != 2400 || r.Growth[3].ColdP50 <= 0 || r.Growth[3].GetP50 <= 0 || r.Growth[3].ExportPS <= 0 || r.Growth[3].DiskRatio <= 0 {
 				t.Errorf("growth %+v", r.Growth)
 			}
 			if len(r.Goals) < 4 {
@@ -121,7 +121,7 @@ func TestStoreOverServers(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 			t.Fatalf("%v: %s", err, out.String())
 		}
-		for _, ratio := range []string{"fetch_vs_echo", "fetch_plugin_vs_limit", "commit_vs_limit", "p99_vs_limit"} {
+		for _, ratio := range []string{"fetch_vs_echo", "fetch_plugin_vs_limit", "fetch_vs_engine", "commit_vs_limit", "p99_vs_limit"} {
 			if r.Ratios[ratio] <= 0 {
 				t.Errorf("%s is %g, skipped %v", ratio, r.Ratios[ratio], r.Skipped)
 			}

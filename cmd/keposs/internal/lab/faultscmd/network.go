@@ -2,80 +2,27 @@ package faultscmd
 
 import (
 	"context"
-	"fmt"
-	"net"
-	"strings"
 	"time"
 
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
-
 	"github.com/keposs/keposs/core"
+	"github.com/keposs/keposs/internal/badnet"
 	"github.com/keposs/keposs/internal/etcdserver"
 	"github.com/keposs/keposs/internal/pgserver"
 )
 
-// Toxics: answers that come late and in drops, and ones that never come while
-// the connection stays. Requests arrive all the same.
-const (
-	slow = `{"name":"harm","type":"latency","stream":"downstream","attributes":{"latency":250,"jitter":200}}`
-	hole = `{"name":"harm","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`
-)
-
-// proxies stand before servers.
-type proxies []*toxiproxy.Proxy
-
-// before starts a proxy for each address and returns where they listen.
-func (ps *proxies) before(ends []string) ([]string, error) {
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	out := make([]string, len(ends))
-	for i, e := range ends {
-		p := toxiproxy.NewProxy(server, fmt.Sprint("server", i), "127.0.0.1:0", e)
-		if err := p.Start(); err != nil {
-			return nil, err
-		}
-		*ps = append(*ps, p)
-		out[i] = p.Listen
-	}
-	return out, nil
-}
-
-func (ps proxies) stop() {
-	for _, p := range ps {
-		p.Stop()
-	}
-}
-
-// harm poisons some connections for four seconds.
-func (ps proxies) harm(ctx context.Context, toxic string) error {
-	for _, p := range ps {
-		if _, err := p.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			return err
-		}
-	}
-	time.Sleep(4 * time.Second)
-	for _, p := range ps {
-		if err := p.Toxics.RemoveToxic(ctx, "harm"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // A network is three servers behind proxies and a backend over these.
-type network func(ctx context.Context, ps *proxies, f func(core.Backend) error) error
+type network func(ctx context.Context, ps *badnet.Proxies, f func(core.Backend) error) error
 
 // slow makes every server answer late.
 func (n network) slow(ctx context.Context, r *run, rounds int) error {
-	return n.poisoned(ctx, r, "slow-network", rounds, slow, func(ps proxies, _ int) proxies { return ps })
+	return n.poisoned(ctx, r, "slow-network", rounds, badnet.Slow, func(ps badnet.Proxies, _ int) badnet.Proxies { return ps })
 }
 
 // halfOpen swallows what servers answer: all of them, where only one takes
 // writes, or else one, a different one each round.
 func (n network) halfOpen(all bool) func(ctx context.Context, r *run, rounds int) error {
 	return func(ctx context.Context, r *run, rounds int) error {
-		return n.poisoned(ctx, r, "half-open-network", rounds, hole, func(ps proxies, round int) proxies {
+		return n.poisoned(ctx, r, "half-open-network", rounds, badnet.Hole, func(ps badnet.Proxies, round int) badnet.Proxies {
 			if all {
 				return ps
 			}
@@ -84,42 +31,40 @@ func (n network) halfOpen(all bool) func(ctx context.Context, r *run, rounds int
 	}
 }
 
-func (n network) poisoned(ctx context.Context, r *run, name string, rounds int, toxic string, which func(ps proxies, round int) proxies) error {
-	var ps proxies
-	defer func() { ps.stop() }()
+func (n network) poisoned(ctx context.Context, r *run, name string, rounds int, toxic string, which func(ps badnet.Proxies, round int) badnet.Proxies) error {
+	var ps badnet.Proxies
+	defer func() { ps.Stop() }()
 	round := 0
 	return n(ctx, &ps, func(b core.Backend) error {
 		return r.repeat(ctx, name, b, rounds, func() error {
 			time.Sleep(moment())
 			round++
-			return which(ps, round-1).harm(ctx, toxic)
+			return which(ps, round-1).Harm(ctx, toxic)
 		})
 	})
 }
 
 // etcdNetwork is three members, each behind a proxy.
-func etcdNetwork(ctx context.Context, ps *proxies, f func(core.Backend) error) error {
-	return over(ctx, ps.before, func(_ *etcdserver.Cluster, b core.Backend) error { return f(b) })
+func etcdNetwork(ctx context.Context, ps *badnet.Proxies, f func(core.Backend) error) error {
+	return over(ctx, ps.Before, func(_ *etcdserver.Cluster, b core.Backend) error { return f(b) })
 }
 
 // postgresNetwork is a primary with two standbys, each behind a proxy.
-func postgresNetwork(ctx context.Context, ps *proxies, f func(core.Backend) error) error {
+func postgresNetwork(ctx context.Context, ps *badnet.Proxies, f func(core.Backend) error) error {
 	c, err := pgserver.StartWith(ctx, pgserver.Options{Standbys: 2, TCP: true})
 	if err != nil {
 		return err
 	}
 	defer c.Stop()
-	at, err := ps.before(c.Addrs())
+	at, err := ps.Before(c.Addrs())
 	if err != nil {
 		return err
 	}
-	hosts, ports := make([]string, len(at)), make([]string, len(at))
-	for i, a := range at {
-		if hosts[i], ports[i], err = net.SplitHostPort(a); err != nil {
-			return err
-		}
+	dsn, err := pgserver.DSNAt(at)
+	if err != nil {
+		return err
 	}
-	b, err := openPostgres(ctx, "host="+strings.Join(hosts, ",")+" port="+strings.Join(ports, ",")+" user=postgres dbname=postgres", "2s")
+	b, err := openPostgres(ctx, dsn, "2s")
 	if err != nil {
 		return err
 	}

@@ -15,10 +15,12 @@ import (
 )
 
 // An engine is a database used without keposs: the limit programs of a durable
-// compare-and-set. grouped is what can be had, plain what a first try gives; nil
-// where there is none.
+// compare-and-set. grouped is what can be had, plain what a first try gives. read
+// is the limit program of a fetch where the database is another process, of one
+// record of those stored. Each is nil where there is none.
 type engine struct {
 	grouped, plain writer
+	read           func(context.Context, core.Key) ([]byte, error)
 	close          func() error
 }
 
@@ -30,7 +32,7 @@ func newEngine(ctx context.Context, o Options, dir string) (*engine, error) {
 	case "postgres":
 		return barePostgres(ctx, string(o.DSN))
 	case "etcd":
-		return bareEtcd(o.Settings["endpoints"])
+		return bareEtcd(ctx, o.Settings["endpoints"])
 	default:
 		return nil, nil
 	}
@@ -143,9 +145,23 @@ func barePostgres(ctx context.Context, dsn string) (*engine, error) {
 		return fail(err)
 	}
 	const table = "keposs_lab_bare"
-	if _, err := pool.Exec(ctx, `drop table if exists `+table+`; create table `+table+` (key bytea primary key, ver bigint not null, hot bytea not null) with (fillfactor = 70)`); err != nil {
+	if _, err := pool.Exec(ctx, `drop table if exists `+table+`; create table `+table+` (key bytea primary key, ver bigint not null, hot bytea not null, blob bytea) with (fillfactor = 70)`); err != nil {
 		pool.Close()
 		return fail(err)
+	}
+	hot, blob := noise(hotSize, 1), noise(blobSize, 2)
+	_, err = pool.CopyFrom(ctx, pgx.Identifier{table}, []string{"key", "ver", "hot", "blob"}, pgx.CopyFromSlice(stored, func(i int) ([]any, error) {
+		return []any{[]byte(key(i)), 1, hot, blob}, nil
+	}))
+	if err != nil {
+		pool.Close()
+		return fail(err)
+	}
+	read := func(ctx context.Context, k core.Key) ([]byte, error) {
+		var ver int64
+		var hot, blob []byte
+		err := pool.QueryRow(ctx, `select ver, hot, blob from `+table+` where key = $1`, []byte(k)).Scan(&ver, &hot, &blob)
+		return append(hot, blob...), err
 	}
 	cas := func(ctx context.Context, k core.Key, v core.Version, hot []byte) (core.Version, error) {
 		sql, args := `update `+table+` set ver = ver + 1, hot = $2 where key = $1 and ver = $3`, []any{[]byte(k), hot, int64(v)}
@@ -165,7 +181,7 @@ func barePostgres(ctx context.Context, dsn string) (*engine, error) {
 		}
 		return 0, conflict(core.Version(now))
 	}
-	return &engine{grouped: cas, close: func() error {
+	return &engine{grouped: cas, read: read, close: func() error {
 		_, err := pool.Exec(context.WithoutCancel(ctx), `drop table `+table+`; drop schema if exists `+Space+` cascade`)
 		pool.Close()
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // bareEtcd is etcd's client and one transaction, which compares what a key was
 // read as: a client that knows nothing reads first, as the backend has to.
-func bareEtcd(endpoints string) (*engine, error) {
+func bareEtcd(ctx context.Context, endpoints string) (*engine, error) {
 	fail := func(err error) (*engine, error) {
 		return nil, core.Errorf(core.Environment, "lab escrow", "bare etcd: %w", err)
 	}
@@ -43,7 +43,25 @@ func bareEtcd(endpoints string) (*engine, error) {
 		}
 		return v + 1, nil
 	}
-	return &engine{grouped: cas, close: func() error {
+	record := string(noise(hotSize+blobSize, 1))
+	for from := 0; from < stored; {
+		var puts []clientv3.Op
+		for ; from < stored && len(puts) < 100; from++ { // a member takes 128 in one transaction
+			puts = append(puts, clientv3.OpPut(Space+"_read/"+string(key(from)), record))
+		}
+		if _, err := c.Txn(ctx).Then(puts...).Commit(); err != nil {
+			_ = c.Close()
+			return fail(err)
+		}
+	}
+	read := func(ctx context.Context, k core.Key) ([]byte, error) {
+		r, err := c.Get(ctx, Space+"_read/"+string(k))
+		if err != nil || len(r.Kvs) == 0 {
+			return nil, err
+		}
+		return r.Kvs[0].Value, nil
+	}
+	return &engine{grouped: cas, read: read, close: func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_, err := c.Delete(ctx, Space, clientv3.WithPrefix())

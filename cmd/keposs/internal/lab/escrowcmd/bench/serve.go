@@ -21,7 +21,7 @@ import (
 // record and answers with a blob's length of bytes.
 const service = "keposs.lab.Store"
 
-var paths = map[string]string{kEcho: "/" + service + "/Echo", kFetch: "/" + service + "/Fetch", kHop: "/" + service + "/Hop", kPlugin: "/" + service + "/Plugin"}
+var paths = map[string]string{kEcho: "/" + service + "/Echo", kFetch: "/" + service + "/Fetch", kHop: "/" + service + "/Hop", kPlugin: "/" + service + "/Plugin", kEngine: "/" + service + "/Engine"}
 
 type answer func(ctx context.Context, in *wrapperspb.BytesValue) (*wrapperspb.BytesValue, error)
 
@@ -46,19 +46,27 @@ func same() answer {
 // fetch answers a record of a backend, hot and blob.
 func fetch(b core.Backend) answer {
 	b = sscc.Coalesce(b) // how SS-CC asks it
+	return looked(func(ctx context.Context, k core.Key) ([]byte, error) {
+		recs, err := b.GetMany(ctx, []core.Key{k}, core.ReadOpts{})
+		if err != nil || recs[0].Version == 0 {
+			return nil, err
+		}
+		return append(recs[0].Hot, recs[0].Blob...), nil
+	})
+}
+
+// looked answers the record whose number is asked for.
+func looked(up func(context.Context, core.Key) ([]byte, error)) answer {
 	return func(ctx context.Context, in *wrapperspb.BytesValue) (*wrapperspb.BytesValue, error) {
 		n := uint64(0)
 		if len(in.GetValue()) == 8 {
 			n = binary.BigEndian.Uint64(in.GetValue())
 		}
-		recs, err := b.GetMany(ctx, []core.Key{key(int(n % stored))}, core.ReadOpts{})
-		if err != nil {
-			return nil, err
+		b, err := up(ctx, key(int(n%stored)))
+		if err == nil && len(b) != hotSize+blobSize {
+			err = core.Errorf(core.Internal, "lab escrow", "a record that was made is absent")
 		}
-		if recs[0].Version == 0 {
-			return nil, core.Errorf(core.Internal, "lab escrow", "a record that was made is absent")
-		}
-		return &wrapperspb.BytesValue{Value: append(recs[0].Hot, recs[0].Blob...)}, nil
+		return &wrapperspb.BytesValue{Value: b}, err
 	}
 }
 
@@ -99,9 +107,11 @@ func (s *stage) serve(ctx context.Context, dir string) error {
 		return core.Errorf(core.Environment, "lab escrow", "%w", err)
 	}
 	s.srv = grpc.NewServer(grpc.Creds(credentials.NewTLS(cfg)))
-	s.srv.RegisterService(&grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{
-		method("Echo", same()), method("Fetch", fetch(s.inside)), method("Hop", hop), method("Plugin", fetch(s.outside)),
-	}}, nil)
+	methods := []grpc.MethodDesc{method("Echo", same()), method("Fetch", fetch(s.inside)), method("Hop", hop), method("Plugin", fetch(s.outside))}
+	if s.limit != nil && s.limit.read != nil {
+		methods = append(methods, method("Engine", looked(s.limit.read)))
+	}
+	s.srv.RegisterService(&grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil), Methods: methods}, nil)
 	go func() { _ = s.srv.Serve(l) }() // ends with Stop
 	if s.driver, err = startChild(ctx, "drive"); err != nil {
 		return err

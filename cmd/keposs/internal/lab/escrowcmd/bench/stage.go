@@ -27,6 +27,7 @@ const stored = 4096
 type stage struct {
 	inside, outside core.Backend
 	joint           core.Backend // inside, as SS-CC asks it
+	limit           *engine      // nil when the backend has none
 	srv             *grpc.Server
 	echo            *grpc.ClientConn
 	children        []*child
@@ -46,6 +47,12 @@ func newStage(ctx context.Context, o Options, dir string) (s *stage, err error) 
 		return s, err
 	}
 	s.joint = sscc.Coalesce(s.inside)
+	if s.limit, err = newEngine(ctx, o, filepath.Join(dir, "bare")); err != nil {
+		return s, err
+	}
+	if s.limit != nil {
+		s.closers = append(s.closers, s.limit.close)
+	}
 	if s.outside, err = s.open(ctx, o, filepath.Join(dir, "outside"), true); err != nil {
 		return s, err
 	}
