@@ -15,39 +15,58 @@ import (
 // folder is held exclusively and one committer writes, so what is kept here is
 // what a read of the files would give: it is changed in the same step that
 // moves Store.last.
+//
+// What was never stored is kept as such, apart: the second question for a
+// made-up user takes as long as that for a known one, and whoever asks for many
+// pushes no record out.
 type hots struct {
 	mu   sync.RWMutex
 	m    map[string]codec.Meta
+	none map[string]codec.Meta // zero values
 	most int
 }
 
-// maxHots bounds them, about 700 bytes each; any one makes room for the next.
+// maxHots bounds both, about 700 and 100 bytes each; any one makes room for the
+// next.
 const maxHots = 1 << 13
 
-func newHots(most int) *hots { return &hots{m: map[string]codec.Meta{}, most: most} }
+func newHots(most int) *hots {
+	return &hots{m: map[string]codec.Meta{}, none: map[string]codec.Meta{}, most: most}
+}
 
 // get returns what is kept of key; its Hot is to be read only.
 func (h *hots) get(key core.Key) (codec.Meta, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	return h.find(key)
+}
+
+// find is get with mu held.
+func (h *hots) find(key core.Key) (codec.Meta, bool) {
 	m, ok := h.m[string(key)]
+	if !ok {
+		m, ok = h.none[string(key)]
+	}
 	return m, ok
 }
 
 // set keeps m, which it takes over. Called with mu held.
 func (h *hots) set(key string, m codec.Meta) {
-	if _, known := h.m[key]; !known && len(h.m) >= h.most {
-		for k := range h.m { // whichever the map gives first
-			delete(h.m, k)
+	in := h.none
+	if m.Version > 0 {
+		delete(h.none, key)
+		in = h.m
+	}
+	if _, known := in[key]; !known && len(in) >= h.most {
+		for k := range in { // whichever the map gives first
+			delete(in, k)
 			break
 		}
 	}
-	h.m[key] = m
+	in[key] = m
 }
 
 // learn keeps what a read at timestamp ts gave, unless the store has moved on.
-// What was never stored is not kept: whoever asks for made-up keys would push
-// the others out.
 func (s *Store) learn(ts uint64, read []known) {
 	s.hots.mu.Lock()
 	defer s.hots.mu.Unlock()
@@ -55,9 +74,7 @@ func (s *Store) learn(ts uint64, read []known) {
 		return
 	}
 	for _, r := range read {
-		if r.meta.Version > 0 {
-			s.hots.set(string(r.key), r.meta)
-		}
+		s.hots.set(string(r.key), r.meta)
 	}
 }
 
@@ -83,7 +100,7 @@ func (s *Store) recall(keys []core.Key, out []core.Record) (missing []int) {
 	s.hots.mu.RLock()
 	defer s.hots.mu.RUnlock()
 	for i, k := range keys {
-		m, ok := s.hots.m[string(k)]
+		m, ok := s.hots.find(k)
 		if !ok {
 			missing = append(missing, i)
 			continue

@@ -31,7 +31,7 @@ func TestHotsAreTheFiles(t *testing.T) {
 		}
 	}()
 	r := rand.New(rand.NewPCG(1, 2))
-	kept := 0
+	kept, none := 0, 0
 	for step := range 60 {
 		var ms []core.Mutation
 		for range 1 + r.IntN(6) {
@@ -75,18 +75,24 @@ func TestHotsAreTheFiles(t *testing.T) {
 				clear(got[i].Hot) // the caller's: what is kept must not notice
 			}
 		}
+		for k, m := range s.hots.none {
+			none++
+			if want := fromFiles(t, s, core.Key(k)); m.Version != 0 || want.Version != 0 {
+				t.Fatalf("step %d: %s is kept as never stored, the files say %+v", step, k, want)
+			}
+		}
 		for k, m := range s.hots.m {
 			kept++
 			if want := fromFiles(t, s, core.Key(k)); m.Version != want.Version || m.Deleted != want.Deleted || m.ReqID != want.ReqID || m.BlobRev != want.BlobRev || !bytes.Equal(m.Hot, want.Hot) {
 				t.Fatalf("step %d: kept of %s %+v, the files say %+v", step, k, m, want)
 			}
 		}
-		if len(s.hots.m) > 5 {
-			t.Fatalf("%d are kept, at most 5", len(s.hots.m))
+		if len(s.hots.m) > 5 || len(s.hots.none) > 5 {
+			t.Fatalf("%d and %d are kept, at most 5", len(s.hots.m), len(s.hots.none))
 		}
 	}
-	if kept == 0 {
-		t.Error("control: nothing was ever kept")
+	if kept == 0 || none == 0 {
+		t.Errorf("control: %d records were kept and %d that are none", kept, none)
 	}
 }
 
@@ -102,8 +108,8 @@ func fromFiles(t *testing.T, s *Store, k core.Key) (m codec.Meta) {
 	return m
 }
 
-// A read that was overtaken by a commit teaches nothing, and neither does a key
-// that was never stored.
+// A read that was overtaken by a commit teaches nothing; what was never stored
+// is known as that until it is stored, and many such keys push no record out.
 func TestHotsLearn(t *testing.T) {
 	t.Parallel()
 	s := &Store{hots: newHots(5)}
@@ -113,10 +119,20 @@ func TestHotsLearn(t *testing.T) {
 	if _, ok := s.hots.get(core.Key("old")); ok {
 		t.Error("an overtaken read is kept")
 	}
-	if _, ok := s.hots.get(core.Key("none")); ok {
-		t.Error("a key that was never stored is kept")
+	if m, ok := s.hots.get(core.Key("none")); !ok || m.Version != 0 {
+		t.Errorf("a key that was never stored is not known as that: %+v", m)
+	}
+	s.durable(8, map[string]codec.Meta{"none": {Version: 1}})
+	if m, ok := s.hots.get(core.Key("none")); !ok || m.Version != 1 || len(s.hots.none) != 0 {
+		t.Errorf("a key stored at last: %+v", m)
+	}
+	for i := range 20 {
+		s.learn(8, []known{{core.Key{byte(i)}, codec.Meta{}}})
 	}
 	if m, ok := s.hots.get(core.Key("new")); !ok || m.Version != 2 {
 		t.Errorf("a read is not kept: %+v", m)
+	}
+	if len(s.hots.none) != 5 {
+		t.Errorf("%d keys are known as never stored, at most 5", len(s.hots.none))
 	}
 }
