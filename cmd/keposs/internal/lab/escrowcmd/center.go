@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/keposs/keposs/client"
 	"github.com/keposs/keposs/core"
@@ -189,14 +188,3 @@ func (c *center) close() error {
 	c.password.Wipe()
 	return errors.Join(append(errs, c.store.Close())...)
 }
-
-// echoMethod answers with what it was sent: gRPC and TLS and nothing else.
-const echoMethod = "/keposs.lab.Echo/Echo"
-
-var echoService = grpc.ServiceDesc{ServiceName: "keposs.lab.Echo", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
-	MethodName: "Echo",
-	Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		in := &wrapperspb.BytesValue{}
-		return in, decode(in)
-	},
-}}}

@@ -36,6 +36,7 @@ type plan struct {
 // Rounds the driver is told by one word a line.
 const (
 	roundEcho     = "echo"
+	roundEchoEach = "echo_each" // a connection for each terminal, messages as long as a try's
 	roundEvaluate = "evaluate"
 	roundProof    = "evaluate_dleq"
 )
@@ -52,6 +53,15 @@ func drive(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
 		return core.Errorf(core.Invalid, "lab escrow", "plan: %w", err)
 	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(p.CA))
+	dial := func() (*grpc.ClientConn, error) {
+		cc, err := grpc.NewClient(p.Echo, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13})))
+		if err != nil {
+			return nil, core.Errorf(core.Internal, "lab escrow", "%w", err)
+		}
+		return cc, nil
+	}
 	var ts []*guesser
 	for i, f := range p.Folders {
 		g, err := newGuesser(ctx, f, p.Users[i])
@@ -59,13 +69,15 @@ func drive(ctx context.Context, in io.Reader, out io.Writer) error {
 			return err
 		}
 		defer g.conn.Close()
+		if g.echo, err = dial(); err != nil {
+			return err
+		}
+		defer g.echo.Close()
 		ts = append(ts, g)
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM([]byte(p.CA))
-	cc, err := grpc.NewClient(p.Echo, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13})))
+	cc, err := dial()
 	if err != nil {
-		return core.Errorf(core.Internal, "lab escrow", "%w", err)
+		return err
 	}
 	defer cc.Close()
 	fmt.Fprintln(out, "ok")
@@ -77,10 +89,12 @@ func drive(ctx context.Context, in io.Reader, out io.Writer) error {
 			wg.Go(func() {
 				for range limit {
 					var err error
-					if word == roundEcho {
-						m := &wrapperspb.BytesValue{Value: make([]byte, 330)}
-						err = cc.Invoke(ctx, echoMethod, m, &wrapperspb.BytesValue{})
-					} else {
+					switch word {
+					case roundEcho:
+						err = echo(ctx, cc, echoMethod, shortBytes)
+					case roundEchoEach:
+						err = echo(ctx, g.echo, echoLongMethod, askedBytes)
+					default:
 						err = g.guess(ctx, word == roundProof)
 					}
 					if err != nil {
@@ -100,9 +114,18 @@ func drive(ctx context.Context, in io.Reader, out io.Writer) error {
 	return nil
 }
 
+// shortBytes is how much the plain echo carries.
+const shortBytes = 330
+
+// echo is one call of the bare server.
+func echo(ctx context.Context, cc *grpc.ClientConn, method string, n int) error {
+	return cc.Invoke(ctx, method, &wrapperspb.BytesValue{Value: make([]byte, n)}, &wrapperspb.BytesValue{})
+}
+
 // A guesser makes counted tries with a terminal's device key.
 type guesser struct {
 	conn  *api.Conn
+	echo  *grpc.ClientConn // of its own, to the bare server
 	user  protocol.ID
 	gen   uint64
 	point protocol.Point

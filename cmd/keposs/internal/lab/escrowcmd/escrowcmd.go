@@ -32,6 +32,7 @@ const rounds = 11
 // Result is what --json prints: microseconds of SS-CC's processor time each.
 type Result struct {
 	Us      Micros `json:"us"`
+	Floors  Floors `json:"floors"`
 	Users   int    `json:"users"`
 	Rounds  int    `json:"rounds"`
 	Calls   int    `json:"calls_per_round"`
@@ -61,7 +62,10 @@ the schema or below the prefix keposs_lab of the database that --config names, a
 
 With --evaluate, measure SS-CC's processor time for one durable, counted Evaluate on
 one core, without and with proof, beside one raw scalar multiplication and a bare gRPC
-echo of the same run, over Badger; the terminals are another process.`,
+echo of the same run, over Badger; the terminals are another process. The floors are what
+parts of a try cost when nothing else is done: an echo of its length with a connection for
+each terminal, a durable commit of its record, multiplications that come together, the
+SM3 and SM4 of request, record and answer.`,
 		Example: "  keposs lab escrow --backend badger --records 100000 --html report.html\n  keposs lab escrow --backend postgres --config postgres.toml --json\n  keposs lab escrow --evaluate --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,8 +88,9 @@ echo of the same run, over Badger; the terminals are another process.`,
 			for _, row := range []struct {
 				name string
 				us   float64
-			}{{"evaluate, durable", r.Us.Evaluate}, {"with proof", r.Us.Proof}, {"scalar multiplication", r.Us.ScalarMult}, {"bare gRPC echo", r.Us.Echo}} {
-				fmt.Fprintf(out, "%-22s %7.1f µs\n", row.name, row.us)
+			}{{"evaluate, durable", r.Us.Evaluate}, {"with proof", r.Us.Proof}, {"scalar multiplication", r.Us.ScalarMult}, {"bare gRPC echo", r.Us.Echo},
+				{"floor: echo, a connection each", r.Floors.EchoEach}, {"floor: durable commit", r.Floors.Commit}, {"floor: multiplications at once", r.Floors.Lane}, {"floor: sealing", r.Floors.Sealing}} {
+				fmt.Fprintf(out, "%-31s %7.1f µs\n", row.name, row.us)
 			}
 			return nil
 		},
@@ -155,6 +160,13 @@ func Run(ctx context.Context) (res *Result, err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	got := map[string][]float64{}
 	const calls = users * limit
+	told := func(kind string) error { // a round the terminals make
+		runtime.GC()
+		before := bench.CPU()
+		err := say([]byte(kind))
+		got[kind] = append(got[kind], float64((bench.CPU()-before).Nanoseconds())/calls/1e3)
+		return err
+	}
 	for range rounds {
 		for _, kind := range []string{roundEcho, roundEvaluate, roundProof} {
 			if kind != roundEcho {
@@ -162,20 +174,38 @@ func Run(ctx context.Context) (res *Result, err error) {
 					return nil, err
 				}
 			}
-			runtime.GC()
-			before := bench.CPU()
-			if err := say([]byte(kind)); err != nil {
+			if err := told(kind); err != nil {
 				return nil, err
 			}
-			got[kind] = append(got[kind], float64((bench.CPU()-before).Nanoseconds())/calls/1e3)
 		}
 		got["scalar"] = append(got["scalar"], scalar(calls))
+	}
+	disk, err := newWriter(ctx, c.store)
+	if err != nil {
+		return nil, err
+	}
+	for range rounds {
+		if err := told(roundEchoEach); err != nil {
+			return nil, err
+		}
+		got["lane"] = append(got["lane"], lane())
+		runtime.GC()
+		us, err := disk.round(ctx)
+		if err != nil {
+			return nil, err
+		}
+		got["commit"] = append(got["commit"], us)
+		if us, err = sealing(); err != nil {
+			return nil, err
+		}
+		got["sealing"] = append(got["sealing"], us)
 	}
 	mid := func(kind string) float64 {
 		slices.Sort(got[kind])
 		return got[kind][len(got[kind])/2]
 	}
-	return &Result{Us: Micros{mid(roundEvaluate), mid(roundProof), mid("scalar"), mid(roundEcho)}, Users: users, Rounds: rounds, Calls: calls, Backend: "badger"}, nil
+	return &Result{Us: Micros{mid(roundEvaluate), mid(roundProof), mid("scalar"), mid(roundEcho)},
+		Floors: Floors{EchoEach: mid(roundEchoEach), Commit: mid("commit"), Lane: mid("lane"), Sealing: mid("sealing")}, Users: users, Rounds: rounds, Calls: calls, Backend: "badger"}, nil
 }
 
 // scalar is the processor time of one multiplication of a point, in µs.

@@ -41,7 +41,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, us := range map[string]float64{"evaluate": r.Us.Evaluate, "evaluate_dleq": r.Us.Proof, "scalar_mult": r.Us.ScalarMult, "echo": r.Us.Echo} {
+	for name, us := range map[string]float64{"evaluate": r.Us.Evaluate, "evaluate_dleq": r.Us.Proof, "scalar_mult": r.Us.ScalarMult, "echo": r.Us.Echo,
+		"echo_each": r.Floors.EchoEach, "commit": r.Floors.Commit, "lane_mult": r.Floors.Lane, "sealing": r.Floors.Sealing} {
 		if us <= 0 {
 			t.Errorf("%s: %f µs", name, us)
 		}
