@@ -172,3 +172,10 @@ type Feed interface {
 type Fencer interface {
 	RaiseFence(ctx context.Context, fence uint64) error
 }
+
+// Gatherer is a backend that makes what callers commit at the same moment
+// durable together by itself. While Gathers is true SS-CC hands each mutation on
+// as it comes; of others it gathers a batch first.
+type Gatherer interface {
+	Gathers() bool
+}

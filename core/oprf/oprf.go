@@ -84,7 +84,7 @@ func newSM2() *group {
 		return from(p.Add(q))
 	}
 	g.check = func(b []byte) (point, bool) {
-		k, err := sm.ParsePoint(b)
+		k, err := sm.ParseShared(b)
 		return from(k, err == nil)
 	}
 	return g

@@ -1,9 +1,6 @@
 package sm
 
 import (
-	"runtime"
-	"sync"
-
 	"github.com/keposs/keposs/core/internal/lanes"
 	"github.com/keposs/keposs/core/internal/mont"
 )
@@ -34,8 +31,10 @@ func Products(ps ...*Product) {
 		one(ps)
 		return
 	}
-	gathered.do(ps)
+	gathered.do(ps...)
 }
+
+var gathered = gathering[*Product]{run: inLanes}
 
 // one computes them one after the other.
 func one(ps []*Product) {
@@ -53,40 +52,6 @@ func (p *Product) alone() {
 	case !p.P.IsZero():
 		p.Q, p.OK = p.P.mult(p.K)
 	}
-}
-
-// A gathering collects products of goroutines that come while its first one
-// waits for the others.
-type gathering struct {
-	mu   sync.Mutex
-	open *round
-}
-
-// A round is computed by the goroutine that began it; done is closed then.
-type round struct {
-	ps   []*Product
-	done chan struct{}
-}
-
-var gathered gathering
-
-func (g *gathering) do(ps []*Product) {
-	g.mu.Lock()
-	if r := g.open; r != nil {
-		r.ps = append(r.ps, ps...)
-		g.mu.Unlock()
-		<-r.done
-		return
-	}
-	r := &round{ps: ps[:len(ps):len(ps)], done: make(chan struct{})}
-	g.open = r
-	g.mu.Unlock()
-	runtime.Gosched()
-	g.mu.Lock()
-	g.open = nil
-	g.mu.Unlock()
-	defer close(r.done)
-	inLanes(r.ps)
 }
 
 // inLanes computes eight at a time, and a remainder below minLanes alone.

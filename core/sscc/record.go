@@ -123,6 +123,7 @@ func parseHot(b []byte) (*hot, error) {
 		return nil, corrupt("counter record")
 	}
 	last := uint32(0)
+	h.entries = make([]entry, 0, min(n+1, protocol.MaxHeld)) // a try adds one
 	for range n {
 		e := entry{seq: u.U32()}
 		u.Raw(e.tag[:])
@@ -133,7 +134,8 @@ func parseHot(b []byte) (*hot, error) {
 		last = e.seq
 		h.entries = append(h.entries, e)
 	}
-	rest := make([]byte, (protocol.MaxHeld-n)*entrySize)
+	var room [protocol.MaxHeld * entrySize]byte
+	rest := room[:(protocol.MaxHeld-n)*entrySize]
 	u.Raw(rest)
 	for _, v := range rest {
 		ok = ok && v == 0

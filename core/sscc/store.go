@@ -14,7 +14,8 @@ import (
 // backend in one call: reads are coalesced into GetMany, writes of different
 // users into CommitMany, which an engine makes durable with one sync. A batch
 // is what gathered while the one before it was under way: nobody waits for a
-// timer.
+// timer. A backend that gathers writes itself gets them as they come: in two
+// queues one behind the other fewer meet.
 type store struct {
 	b      core.Backend
 	hots   batcher[core.Key, core.Record]
@@ -81,11 +82,10 @@ func (s *store) get(ctx context.Context, hotOnly bool, keys ...core.Key) ([]core
 // Conflict, for the caller to run again, but Unavailable once nobody waits any
 // more: over a backend that reads from long ago it would be run for ever.
 func (s *store) put(ctx context.Context, m core.Mutation) (core.Version, error) {
-	shard := &s.shards[binary.BigEndian.Uint16(m.Key[len(m.Key)-2:])%commitShards]
 	var err error
 	for range 4 {
 		var res []core.Result
-		if res, err = shard.do(ctx, []core.Mutation{m}); err == nil {
+		if res, err = s.commit(ctx, m); err == nil {
 			if res[0].Err == nil {
 				return res[0].Version, nil
 			}
@@ -99,6 +99,23 @@ func (s *store) put(ctx context.Context, m core.Mutation) (core.Version, error) 
 		}
 	}
 	return 0, err
+}
+
+// commit sends one mutation, alone or with what others send at this moment.
+func (s *store) commit(ctx context.Context, m core.Mutation) ([]core.Result, error) {
+	if g, ok := s.b.(core.Gatherer); !ok || !g.Gathers() {
+		return s.shards[binary.BigEndian.Uint16(m.Key[len(m.Key)-2:])%commitShards].do(ctx, []core.Mutation{m})
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+	}
+	res, err := s.b.CommitMany(ctx, []core.Mutation{m})
+	if err == nil && len(res) != 1 {
+		err = core.Errorf(core.Internal, "sscc: store", "the backend answered %d of 1 items", len(res))
+	}
+	return res, err
 }
 
 // A batcher gathers items of concurrent callers into calls of at most MaxBatch.

@@ -164,3 +164,48 @@ func TestBlobCache(t *testing.T) {
 		t.Fatal("an entry outlived clear")
 	}
 }
+
+// gatherer is a backend that says whether it gathers and counts mutations.
+type gatherer struct {
+	core.Backend
+	gathers bool
+	sizes   chan int
+	ctx     context.Context
+	answers int
+}
+
+func (g *gatherer) Gathers() bool { return g.gathers }
+
+func (g *gatherer) CommitMany(ctx context.Context, ms []core.Mutation) ([]core.Result, error) {
+	g.ctx = ctx
+	g.sizes <- len(ms)
+	return []core.Result{{Version: 4}, {}}[:g.answers], nil
+}
+
+// A backend that gathers by itself gets each mutation at once, within a bound,
+// and an answer of another length is an error.
+func TestPutToGatherer(t *testing.T) {
+	m := core.Mutation{Key: core.Key("key"), Op: core.OpPutHot, Expect: 3}
+	g := &gatherer{gathers: true, sizes: make(chan int, 10), answers: 1}
+	s := newStore(g)
+	v, err := s.put(context.Background(), m)
+	if err != nil || v != 4 || <-g.sizes != 1 {
+		t.Fatalf("version %d, %v", v, err)
+	}
+	if _, bounded := g.ctx.Deadline(); !bounded {
+		t.Error("the call is not bounded")
+	}
+	for i := range s.shards {
+		s.shards[i].call = func(context.Context, []core.Mutation) ([]core.Result, error) {
+			return []core.Result{{Version: 5}}, nil
+		}
+	}
+	g.gathers = false // another place was taken
+	if v, err = s.put(context.Background(), m); err != nil || v != 5 || len(g.sizes) != 0 {
+		t.Errorf("version %d, %v: it did not go through a batch", v, err)
+	}
+	g.gathers, g.answers = true, 2
+	if _, err = s.put(context.Background(), m); core.CodeOf(err) != core.Internal {
+		t.Errorf("two answers to one mutation: %v", err)
+	}
+}

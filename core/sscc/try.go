@@ -256,6 +256,9 @@ func (c *call) tries(ctx context.Context, u *user, seen protocol.Seen) (protocol
 	h := u.hot
 	t := protocol.Tries{Used: h.used(), Limit: uint32(h.limit), UnlockSeq: h.unlockSeq, Seq: h.seq, Head: h.head,
 		Locked: h.state == userLocked || h.freeze < c.s.freeze.Load()}
+	if t.Used > 0 {
+		t.Held = make([]protocol.HeldTry, 0, t.Used)
+	}
 	for _, e := range h.entries {
 		if !e.held {
 			continue

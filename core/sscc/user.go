@@ -1,8 +1,10 @@
 package sscc
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/keposs/keposs/core"
@@ -347,7 +349,13 @@ func (s *Server) edit(ctx context.Context, k *keyring, u *user, fn func(u *user)
 
 // storeUser writes u.hot, and b with it when it is not nil, at u.version+1.
 func (s *Server) storeUser(ctx context.Context, k *keyring, u *user, b *blob) error {
-	m := core.Mutation{Key: u.key, Expect: u.version, Op: core.OpPutHot, ReqID: s.reqID()}
+	// The generator works in blocks of 32 bytes: request id and iv are one.
+	var drawn [16 + sealIV]byte
+	if _, err := io.ReadFull(s.cfg.Rand, drawn[:]); err != nil {
+		s.HardFault("random bytes")
+		return core.Errorf(core.Internal, "sscc: store", "random bytes: %w", err)
+	}
+	m := core.Mutation{Key: u.key, Expect: u.version, Op: core.OpPutHot, ReqID: core.ReqID(drawn[:16])}
 	var err error
 	if b != nil {
 		m.Op = core.OpPut
@@ -358,7 +366,7 @@ func (s *Server) storeUser(ctx context.Context, k *keyring, u *user, b *blob) er
 		u.hot.blobSum = sm.SM3(m.Blob)
 	}
 	plain := u.hot.marshal()
-	if m.Hot, err = k.seal(s.cfg.Rand, kindUserHot, u.key, uint64(u.version)+1, plain); err != nil {
+	if m.Hot, err = k.seal(bytes.NewReader(drawn[16:]), kindUserHot, u.key, uint64(u.version)+1, plain); err != nil {
 		return err
 	}
 	v, err := s.store.put(ctx, m)

@@ -56,6 +56,7 @@ func newLink(endpoint, ca string, most int) (*link, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithUserAgent("keposs"),
 		experimental.WithBufferPool(newPool()),
+		grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow),
 	}}, nil
 }
 

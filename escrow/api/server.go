@@ -33,6 +33,8 @@ const (
 	maxHeaders      = 8 << 10
 	handshakeLimit  = 10 * time.Second // TLS, and the two rounds of a key exchange
 	requestLimit    = 30 * time.Second
+	streamWindow    = 256 << 10       // what a peer may send ahead of being read
+	connWindow      = 1 << 20         // the same for all calls of one connection
 	passwordLimit   = 2 * time.Minute // the password's KDF is slow on purpose
 	idleLimit       = 15 * time.Minute
 	pingAfter       = time.Minute
@@ -102,6 +104,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.UnknownServiceHandler(unknown),
 		experimental.BufferPool(newPool()),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		// Workers keep their grown stacks: 12 us of 105 us CPU a call, both sides.
 		// A try waits for the disk while it holds one, so there are many.
 		grpc.NumStreamWorkers(uint32(max(streamWorkers, 2*runtime.GOMAXPROCS(0)))),
@@ -169,9 +172,13 @@ func limitOf(method string) time.Duration {
 }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (resp any, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limitOf(info.FullMethod))
-	defer cancel()
 	start := time.Now()
+	// Terminals say themselves how long they wait, and no timer is needed then.
+	if most := start.Add(limitOf(info.FullMethod)); !endsBefore(ctx, most) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, most)
+		defer cancel()
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			resp, err = nil, s.panicked(info.FullMethod)
@@ -184,6 +191,11 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	return h(ctx, req)
+}
+
+func endsBefore(ctx context.Context, most time.Time) bool {
+	d, ok := ctx.Deadline()
+	return ok && d.Before(most)
 }
 
 // admit refuses a call that is too large or comes too often, before anything of
@@ -233,7 +245,9 @@ func (s *Server) note(method string, err error, took time.Duration) {
 	}
 	switch code {
 	case core.Unknown:
-		s.log.Debug("call", "method", method, "took", took)
+		if s.log.Enabled(context.Background(), slog.LevelDebug) { // what is said twice a call is not made up in vain
+			s.log.Debug("call", "method", method, "took", took)
+		}
 	case core.Internal, core.Corrupt, core.Integrity, core.Exhausted, core.Indeterminate:
 		s.log.Error("call", "method", method, "code", code.String(), "took", took, "error", err.Error())
 	default:

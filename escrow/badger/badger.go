@@ -46,6 +46,7 @@ type Store struct {
 	queue   queue
 	last    atomic.Uint64 // timestamp of the newest durable transaction
 	readers readers
+	hots    *hots
 	fence   uint64 // owned by the committer
 	head    *head
 	ballast atomic.Bool // the ballast file is in place
@@ -60,6 +61,7 @@ var (
 	_ core.Exporter = (*Store)(nil)
 	_ core.Fencer   = (*Store)(nil)
 	_ core.Healther = (*Store)(nil)
+	_ core.Gatherer = (*Store)(nil)
 )
 
 // New returns an unconfigured Store that logs to standard error at Warn.
@@ -68,7 +70,9 @@ func New() core.Backend {
 }
 
 // NewLogged returns an unconfigured Store with the caller's logger.
-func NewLogged(l hclog.Logger) *Store { return &Store{logger: &logger{l: l}} }
+func NewLogged(l hclog.Logger) *Store {
+	return &Store{logger: &logger{l: l}, hots: newHots(maxHots)}
+}
 
 var schema = []core.ConfigField{
 	{Name: "dir", Type: "path", Help: "Folder of the store; made if absent, held exclusively."},
@@ -231,6 +235,9 @@ func (s *Store) Health(ctx context.Context) error {
 	defer s.gate.Leave()
 	return s.room(op)
 }
+
+// Gathers implements core.Gatherer: the committer takes all that wait.
+func (s *Store) Gathers() bool { return true }
 
 // Commits tells how many mutations and how many synced transactions the store
 // has made since it was opened: their quotient is what the group commit gains.

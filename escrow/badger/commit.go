@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -76,7 +77,7 @@ func (s *Store) Import(ctx context.Context, recs []core.Record, deleted []bool) 
 		}
 		err := s.admin(ctx, op, func(b *batch) error {
 			for i, r := range part {
-				if err := b.put(r, dead != nil && dead[i]); err != nil {
+				if err := s.put(b, r, dead != nil && dead[i]); err != nil {
 					return err
 				}
 			}
@@ -129,7 +130,27 @@ func (s *Store) committer() {
 type batch struct {
 	txn    *db.Txn
 	writes int
-	after  []func() // run when it is durable
+	hots   map[string]codec.Meta // the hot parts written; what is in here stays
+	after  []func()              // run when it is durable
+}
+
+// hot is the newest hot part of key, this batch's own writes among them; to be
+// read only.
+func (s *Store) hot(b *batch, key core.Key) (codec.Meta, error) {
+	if m, ok := b.hots[string(key)]; ok {
+		return m, nil
+	}
+	if m, ok := s.hots.get(key); ok {
+		return m, nil
+	}
+	return readHot(b.txn, key)
+}
+
+// setHot writes a hot part, which it copies.
+func (b *batch) setHot(key core.Key, m codec.Meta) error {
+	m.Hot = bytes.Clone(m.Hot)
+	b.hots[string(key)] = m
+	return b.set(hotKey(key), codec.EncodeHot(nil, key, m))
 }
 
 func (b *batch) set(key, value []byte) error { b.writes++; return b.txn.Set(key, value) }
@@ -156,7 +177,7 @@ func (s *Store) apply(items []item) (results []core.Result, err error) {
 			results, err = nil, core.Errorf(core.Unavailable, op, "%w", err)
 		}
 	}()
-	b := &batch{txn: s.db.NewTransactionAt(s.last.Load(), true)}
+	b := &batch{txn: s.db.NewTransactionAt(s.last.Load(), true), hots: make(map[string]codec.Meta, len(items))}
 	defer b.txn.Discard()
 	results = make([]core.Result, len(items))
 	for i, it := range items {
@@ -179,7 +200,7 @@ func (s *Store) apply(items []item) (results []core.Result, err error) {
 	if why := s.logger.failure(); why != "" {
 		return nil, errors.New(why) // Badger logs a failed value-log sync and goes on; we do not
 	}
-	s.last.Store(ts)
+	s.durable(ts, b.hots)
 	s.head.write(ts)
 	if ts%128 == 0 { // let compactions drop what no reader can still see
 		s.db.SetDiscardTs(s.readers.oldest(ts))
@@ -195,7 +216,7 @@ func (s *Store) apply(items []item) (results []core.Result, err error) {
 // mutate applies one mutation to the batch. err is an engine's error; what
 // concerns the mutation alone is in the result.
 func (s *Store) mutate(b *batch, m core.Mutation) (core.Result, error) {
-	old, err := readHot(b.txn, m.Key)
+	old, err := s.hot(b, m.Key)
 	if core.CodeOf(err) == core.Corrupt {
 		return core.Result{Err: err}, nil
 	} else if err != nil {
@@ -224,14 +245,14 @@ func (s *Store) mutate(b *batch, m core.Mutation) (core.Result, error) {
 		next.BlobRev = old.BlobRev
 	}
 	if err == nil {
-		err = b.set(hotKey(m.Key), codec.EncodeHot(nil, m.Key, next))
+		err = b.setHot(m.Key, next)
 	}
 	return res, err
 }
 
 // put takes an imported record unless the key is already as new.
-func (b *batch) put(r core.Record, deleted bool) error {
-	old, err := readHot(b.txn, r.Key)
+func (s *Store) put(b *batch, r core.Record, deleted bool) error {
+	old, err := s.hot(b, r.Key)
 	if err != nil || old.Version >= r.Version {
 		return err
 	}
@@ -246,5 +267,5 @@ func (b *batch) put(r core.Record, deleted bool) error {
 	if err != nil {
 		return err
 	}
-	return b.set(hotKey(r.Key), codec.EncodeHot(nil, r.Key, m))
+	return b.setHot(r.Key, m)
 }

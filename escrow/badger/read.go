@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime/debug"
@@ -135,28 +136,43 @@ func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) (
 		return nil, err
 	}
 	out := make([]core.Record, len(keys))
-	err := s.view(ctx, op, func(txn *db.Txn) error {
-		for i, k := range keys {
-			m, err := readHot(txn, k)
+	if err := s.begin(ctx, op); err != nil {
+		return nil, err
+	}
+	defer s.gate.Leave()
+	var missing []int
+	if o.HotOnly {
+		if missing = s.recall(keys, out); len(missing) == 0 {
+			return out, nil
+		}
+	} else {
+		for i := range keys {
+			missing = append(missing, i)
+		}
+	}
+	ts := s.readers.enter(s.last.Load)
+	defer s.readers.leave(ts)
+	read := make([]known, 0, len(missing))
+	err := s.at(ts, op, func(txn *db.Txn) error {
+		for _, i := range missing {
+			m, err := readHot(txn, keys[i])
 			if err != nil {
 				return err
 			}
-			out[i].Key = append(core.Key(nil), k...)
-			if m.Version == 0 || m.Deleted {
-				continue
+			out[i] = record(keys[i], m)
+			if out[i].Version > 0 && !o.HotOnly {
+				if out[i].Blob, err = readBlob(txn, keys[i], m.BlobRev); err != nil {
+					return err
+				}
 			}
-			out[i].Version, out[i].ReqID, out[i].Hot = m.Version, m.ReqID, m.Hot
-			if o.HotOnly {
-				continue
-			}
-			if out[i].Blob, err = readBlob(txn, k, m.BlobRev); err != nil {
-				return err
-			}
+			m.Hot = bytes.Clone(m.Hot) // the other one is the caller's
+			read = append(read, known{keys[i], m})
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.learn(ts, read)
 	return out, nil
 }

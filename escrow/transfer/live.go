@@ -28,6 +28,7 @@ type Live struct {
 var (
 	_ core.Backend  = (*Live)(nil)
 	_ core.Healther = (*Live)(nil)
+	_ core.Gatherer = (*Live)(nil)
 )
 
 // NewLive serves b, which is configured.
@@ -108,6 +109,14 @@ func (l *Live) Health(ctx context.Context) error {
 		_, err := b.GetMany(ctx, []core.Key{markKey()}, core.ReadOpts{HotOnly: true})
 		return err
 	})
+}
+
+// Gathers implements core.Gatherer: whether the backend in use does.
+func (l *Live) Gathers() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	g, ok := l.now.(core.Gatherer)
+	return ok && g.Gathers()
 }
 
 // Close closes the backend in use.

@@ -286,3 +286,28 @@ func BenchmarkMult(b *testing.B) {
 		}
 	})
 }
+
+// A root squared is what it is the root of, or its negative when that has none.
+func TestRoots(t *testing.T) {
+	r := rand.New(rand.NewPCG(31, 32))
+	p := curve.Params().P
+	for range 20 {
+		var in, out [Width][32]byte
+		for l := range in {
+			v := draw(r)
+			new(big.Int).Mod(new(big.Int).SetBytes(v[:]), p).FillBytes(in[l][:])
+		}
+		in[3], in[4] = [32]byte{}, [32]byte{31: 1}
+		Roots(&out, &in)
+		for l := range out {
+			y := new(big.Int).SetBytes(out[l][:])
+			square, want := new(big.Int).Exp(y, big.NewInt(2), p), new(big.Int).SetBytes(in[l][:])
+			if big.Jacobi(want, p) < 0 {
+				want.Sub(p, want)
+			}
+			if square.Cmp(want) != 0 || y.Cmp(p) >= 0 {
+				t.Fatalf("lane %d: %x of %x", l, out[l], in[l])
+			}
+		}
+	}
+}

@@ -53,16 +53,7 @@ func (w *work) load(p *[Width][64]byte) {
 	e := &w.table[0]
 	for l := range p {
 		for c := range 2 {
-			var b [4]uint64
-			for i := range b {
-				b[i] = binary.BigEndian.Uint64(p[l][32*c+24-8*i:])
-			}
-			f := &e[c]
-			f[0][l] = b[0] & low52
-			f[1][l] = (b[0]>>52 | b[1]<<12) & low52
-			f[2][l] = (b[1]>>40 | b[2]<<24) & low52
-			f[3][l] = (b[2]>>28 | b[3]<<36) & low52
-			f[4][l] = b[3] >> 16
+			putBytes(&e[c], l, (*[32]byte)(p[l][32*c:]))
 		}
 	}
 	mul(&e[0], &e[0], &rr)
