@@ -48,6 +48,8 @@ var zeroiseMessage = []byte("zeroise")
 func child() {
 	switch os.Getenv(zeroiseMode) {
 	case "":
+	case "samples", "samples-control":
+		samplesChild()
 	case "agent":
 		agentChild()
 	default:

@@ -127,7 +127,7 @@ func Scan(pid int, patterns []Pattern) (finds []Find, scanned uint64, err error)
 		return nil, 0, fmt.Errorf("memscan: %w", err)
 	}
 	defer mem.Close()
-	buf := make([]byte, window+longest)
+	buf, m := make([]byte, window+longest), newMatcher(patterns)
 	for s := bufio.NewScanner(bytes.NewReader(maps)); s.Scan(); {
 		line := s.Text()
 		var lo, hi uint64
@@ -145,16 +145,9 @@ func Scan(pid int, patterns []Pattern) (finds []Find, scanned uint64, err error)
 				continue
 			}
 			scanned += uint64(min(got, window))
-			for _, p := range patterns {
-				for off := 0; ; off++ {
-					i := bytes.Index(buf[off:got], p.Bytes)
-					if i < 0 || off+i >= window { // the overlap belongs to the next window
-						break
-					}
-					off += i
-					finds = append(finds, Find{p.Name, at + uint64(off), line})
-				}
-			}
+			m.in(buf[:got], window, func(p Pattern, i int) { // the overlap belongs to the next window
+				finds = append(finds, Find{p.Name, at + uint64(i), line})
+			})
 		}
 	}
 	return finds, scanned, nil

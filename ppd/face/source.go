@@ -229,6 +229,14 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 		return core.Enrollment{}, err
 	}
 	defer wipe(shots)
+	var e core.Enrollment
+	sm.Guard(func() { e, err = c.seal(shots, req.BindKey) }) // words pass over the stack by value
+	return e, err
+}
+
+// seal makes the enrolment of shots.
+func (c settings) seal(shots []Shot, key *secret.Buffer) (core.Enrollment, error) {
+	const op = "face: enrol"
 	mean := Agree(shots)
 	if mean < MinEnrol {
 		return core.Enrollment{}, core.Errorf(core.CaptureRefused, op, "the pictures differ too much to be one face in one light: enrol again, one person, no glasses change, even light")
@@ -239,7 +247,7 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 	}
 	template := Fuse(shots)
 	defer clear(template)
-	projected, err := c.sketch.Project(req.BindKey, template)
+	projected, err := c.sketch.Project(key, template)
 	if err != nil {
 		return core.Enrollment{}, err
 	}
@@ -298,13 +306,22 @@ func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret
 	}
 	c.done = true
 	defer clear(c.query)
+	var sec *secret.Buffer
+	var err error
+	sm.Guard(func() { sec, err = c.open(req) }) // words pass over the stack by value
+	if err != nil {
+		return nil, err
+	}
+	return ask.Answer(ctx, op, end.C, sec)
+}
+
+func (c *capture) open(req core.RecoverRequest) (*secret.Buffer, error) {
 	projected, err := c.c.sketch.Project(req.BindKey, c.query)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(projected[:])
-	sec := c.c.sketch.Recover(projected, [HelperSize]byte(req.Helper), c.c.hash)
-	return ask.Answer(ctx, op, end.C, sec)
+	return c.c.sketch.Recover(projected, [HelperSize]byte(req.Helper), c.c.hash), nil
 }
 
 // Close implements core.Capture.

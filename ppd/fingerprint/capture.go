@@ -8,6 +8,7 @@ import (
 
 	"github.com/keposs/keposs/core"
 	"github.com/keposs/keposs/core/secret"
+	"github.com/keposs/keposs/core/sm"
 	"github.com/keposs/keposs/ppd/fuzzy"
 	"github.com/keposs/keposs/ppd/internal/ask"
 )
@@ -49,6 +50,8 @@ func take(s core.Sample, views []View, want int) ([]View, error) {
 	if err != nil {
 		return views, err
 	}
+	used := 0
+	defer func() { wipeViews(got[used:]) }()
 	for _, v := range got[:min(len(got), want-len(views))] {
 		if len(v.Minutiae) < leastMinutiae {
 			return views, core.Errorf(core.CaptureRefused, op, "too little of the finger was seen: cover the reader with the middle of the finger, clean and dry")
@@ -57,6 +60,7 @@ func take(s core.Sample, views []View, want int) ([]View, error) {
 			return views, core.Errorf(core.CaptureRefused, op, "this is the previous impression again: lift the finger and place it anew")
 		}
 		views = append(views, v)
+		used++
 	}
 	return views, nil
 }
@@ -113,7 +117,10 @@ func (c *capture) Recover(ctx context.Context, req core.RecoverRequest) (*secret
 	}
 	c.done = true
 	defer wipeViews(c.views)
-	sec, err := c.open(req, func() bool { return ctx.Err() != nil || time.Now().After(deadline) })
+	stop := func() bool { return ctx.Err() != nil || time.Now().After(deadline) }
+	var sec *secret.Buffer
+	var err error
+	sm.Guard(func() { sec, err = c.open(req, stop) }) // minutiae pass over the stack by value
 	if err != nil {
 		return nil, err
 	}

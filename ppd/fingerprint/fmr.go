@@ -109,7 +109,7 @@ type header struct {
 
 // read reads the views: 4 bytes each, then 6 bytes a minutia, then a block of
 // extended data that is skipped.
-func (h header) read(b []byte, ansi bool) ([]View, error) {
+func (h header) read(b []byte, ansi bool) (out []View, err error) {
 	const op = "fingerprint: record"
 	switch {
 	case h.views < 1 || h.views > MaxViews:
@@ -119,7 +119,11 @@ func (h header) read(b []byte, ansi bool) ([]View, error) {
 	case h.width == 0 || h.height == 0:
 		return nil, core.Errorf(core.Invalid, op, "an image without area")
 	}
-	var out []View
+	defer func() {
+		if err != nil {
+			wipeViews(out)
+		}
+	}()
 	seen := map[[2]uint8]bool{}
 	for i := range h.views {
 		if len(b) < 4 {
@@ -139,12 +143,14 @@ func (h header) read(b []byte, ansi bool) ([]View, error) {
 		if len(b) < 6*n+2 {
 			return nil, core.Errorf(core.Invalid, op, "view %d: %d minutiae do not fit in %d bytes", i+1, n, len(b))
 		}
+		if n > 0 {
+			v.Minutiae = make([]Raw, n) // never grown, so no copy is left behind
+		}
+		out = append(out, v)
 		for j := range n {
-			m, err := minutia(b[6*j:6*j+6], h, ansi)
-			if err != nil {
+			if v.Minutiae[j], err = minutia(b[6*j:6*j+6], h, ansi); err != nil {
 				return nil, err
 			}
-			v.Minutiae = append(v.Minutiae, m)
 		}
 		b = b[6*n:]
 		ext := int(binary.BigEndian.Uint16(b))
@@ -152,7 +158,6 @@ func (h header) read(b []byte, ansi bool) ([]View, error) {
 			return nil, core.Errorf(core.Invalid, op, "view %d: %d bytes of extended data go beyond the end", i+1, ext)
 		}
 		b = b[2+ext:]
-		out = append(out, v)
 	}
 	if len(b) != 0 {
 		return nil, core.Errorf(core.Invalid, op, "%d bytes after the last view", len(b))

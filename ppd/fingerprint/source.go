@@ -229,6 +229,14 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 	if err != nil {
 		return core.Enrollment{}, err
 	}
+	var e core.Enrollment
+	sm.Guard(func() { e, err = c.enrol(ctx, sk, rng, views, req.BindKey) }) // minutiae pass over the stack by value
+	return e, err
+}
+
+// enrol makes the enrolment of views, so many of each finger.
+func (c settings) enrol(ctx context.Context, sk *Sketcher, rng *rand.Rand, views []View, key *secret.Buffer) (core.Enrollment, error) {
+	const op = "fingerprint: enrol"
 	var templates []*Template
 	defer func() {
 		for _, t := range templates {
@@ -252,7 +260,7 @@ func (s *Source) Enroll(ctx context.Context, req core.EnrollRequest, p core.Prom
 		}
 		opened, tests = opened+n, tests+len(captures)
 	}
-	helper, sec, features, err := sk.Enrol(c.rand, req.BindKey, templates)
+	helper, sec, features, err := sk.Enrol(c.rand, key, templates)
 	clear(features)
 	if err != nil {
 		return core.Enrollment{}, err
