@@ -140,15 +140,36 @@ func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) (
 		return nil, err
 	}
 	defer s.gate.Leave()
-	var missing []int
 	if o.HotOnly {
-		if missing = s.recall(keys, out); len(missing) == 0 {
-			return out, nil
+		return s.hotsOf(op, keys, out)
+	}
+	ts := s.readers.enter(s.last.Load)
+	defer s.readers.leave(ts)
+	err := s.at(ts, op, func(txn *db.Txn) error {
+		for i, k := range keys {
+			m, err := readHot(txn, k)
+			if err != nil {
+				return err
+			}
+			if out[i] = record(k, m); out[i].Version > 0 {
+				if out[i].Blob, err = readBlob(txn, k, m.BlobRev); err != nil {
+					return err
+				}
+			}
 		}
-	} else {
-		for i := range keys {
-			missing = append(missing, i)
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// hotsOf fills out with the hot parts of keys, and keeps those it had to read.
+func (s *Store) hotsOf(op string, keys []core.Key, out []core.Record) ([]core.Record, error) {
+	missing := s.recall(keys, out)
+	if len(missing) == 0 {
+		return out, nil
 	}
 	ts := s.readers.enter(s.last.Load)
 	defer s.readers.leave(ts)
@@ -160,11 +181,6 @@ func (s *Store) GetMany(ctx context.Context, keys []core.Key, o core.ReadOpts) (
 				return err
 			}
 			out[i] = record(keys[i], m)
-			if out[i].Version > 0 && !o.HotOnly {
-				if out[i].Blob, err = readBlob(txn, keys[i], m.BlobRev); err != nil {
-					return err
-				}
-			}
 			m.Hot = bytes.Clone(m.Hot) // the other one is the caller's
 			read = append(read, known{keys[i], m})
 		}
