@@ -19,6 +19,9 @@ func FuzzParsePoint(f *testing.F) {
 	f.Add(append([]byte{4}, make([]byte, 64)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := sm.ParsePoint(b)
+		if q, err2 := sm.ParseShared(b); q != p || (err2 == nil) != (err == nil) {
+			t.Errorf("shared it is %x, %v; alone %x, %v", q.Compressed(), err2, p.Compressed(), err)
+		}
 		c, u := p.Compressed(), p.Uncompressed()
 		if err != nil {
 			if !p.IsZero() {
