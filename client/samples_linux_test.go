@@ -97,18 +97,7 @@ func sampled(t *testing.T, mode string) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), zeroiseMode+"="+mode, zeroiseDir+"="+dir)
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = in.Close(); _ = cmd.Wait() }()
+	in, out := startChild(t, cmd)
 	people := map[string]ppdtest.Person{"gesture": fromTheMiddle{ppdtest.Pattern(1)}, "fingerprint": ppdtest.Finger(7), "face": ppdtest.Face(11)}
 	patterns := map[string]memscan.Pattern{}
 	lines := bufio.NewScanner(out)

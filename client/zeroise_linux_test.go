@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,19 +42,6 @@ const (
 var forgotten []byte
 
 var zeroiseMessage = []byte("zeroise")
-
-// child becomes the process that is looked at, if this one was started as it.
-func child() {
-	switch os.Getenv(zeroiseMode) {
-	case "":
-	case "samples", "samples-control":
-		samplesChild()
-	case "agent":
-		agentChild()
-	default:
-		zeroiseChild()
-	}
-}
 
 // zeroiseChild uses a terminal as an app does, then stays for its memory to be
 // read. PINs come masked and are unmasked into the samples only.
@@ -216,18 +202,7 @@ func zeroised(t *testing.T, mode string, agent bool) {
 	}
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = in.Close(); _ = cmd.Wait() }()
+	in, out := startChild(t, cmd)
 	for _, name := range []string{"pin", "pin:work", "wrong"} {
 		b := bytes.Clone(pins[name])
 		memscan.Mask(b)
@@ -300,23 +275,6 @@ func zeroised(t *testing.T, mode string, agent bool) {
 	if mode == "control" && found["PIN pin/be"]+found["PIN pin:work/be"] == 0 {
 		t.Errorf("control: a PIN that was not wiped is not found: %v", found)
 	}
-}
-
-// children lists the processes that process pid started.
-func children(pid int) (out []int) {
-	list, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, f := range list {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(b), ") ")
-		if part := strings.Fields(rest); len(part) > 1 && part[1] == strconv.Itoa(pid) {
-			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-			out = append(out, n)
-		}
-	}
-	return out
 }
 
 // inside is a secret that package mf keeps to itself.
