@@ -107,9 +107,20 @@ type header struct {
 	views                 int
 }
 
-// read reads the views: 4 bytes each, then 6 bytes a minutia, then a block of
-// extended data that is skipped.
-func (h header) read(b []byte, ansi bool) (out []View, err error) {
+// read is parse that leaves nothing of a refused record behind.
+func (h header) read(b []byte, ansi bool) ([]View, error) {
+	out, err := h.parse(b, ansi)
+	if err != nil {
+		wipeViews(out)
+		return nil, err
+	}
+	return out, nil
+}
+
+// parse reads the views: 4 bytes each, then 6 bytes a minutia, then a block of
+// extended data that is skipped. With an error out is what was read before it,
+// the caller's to wipe.
+func (h header) parse(b []byte, ansi bool) (out []View, err error) {
 	const op = "fingerprint: record"
 	switch {
 	case h.views < 1 || h.views > MaxViews:
@@ -119,29 +130,24 @@ func (h header) read(b []byte, ansi bool) (out []View, err error) {
 	case h.width == 0 || h.height == 0:
 		return nil, core.Errorf(core.Invalid, op, "an image without area")
 	}
-	defer func() {
-		if err != nil {
-			wipeViews(out)
-		}
-	}()
 	seen := map[[2]uint8]bool{}
 	for i := range h.views {
 		if len(b) < 4 {
-			return nil, core.Errorf(core.Invalid, op, "view %d begins beyond the end", i+1)
+			return out, core.Errorf(core.Invalid, op, "view %d begins beyond the end", i+1)
 		}
 		v := View{Position: b[0], Quality: b[2], Width: h.width, Height: h.height, DPCMx: h.dx, DPCMy: h.dy}
 		id := [2]uint8{b[0], b[1] >> 4}
 		switch {
 		case b[0] > maxPosition:
-			return nil, core.Errorf(core.Invalid, op, "view %d: finger position %d, at most %d", i+1, b[0], maxPosition)
+			return out, core.Errorf(core.Invalid, op, "view %d: finger position %d, at most %d", i+1, b[0], maxPosition)
 		case seen[id]:
-			return nil, core.Errorf(core.Invalid, op, "view %d repeats finger %d, view %d", i+1, id[0], id[1])
+			return out, core.Errorf(core.Invalid, op, "view %d repeats finger %d, view %d", i+1, id[0], id[1])
 		}
 		seen[id] = true
 		n := int(b[3])
 		b = b[4:]
 		if len(b) < 6*n+2 {
-			return nil, core.Errorf(core.Invalid, op, "view %d: %d minutiae do not fit in %d bytes", i+1, n, len(b))
+			return out, core.Errorf(core.Invalid, op, "view %d: %d minutiae do not fit in %d bytes", i+1, n, len(b))
 		}
 		if n > 0 {
 			v.Minutiae = make([]Raw, n) // never grown, so no copy is left behind
@@ -149,18 +155,18 @@ func (h header) read(b []byte, ansi bool) (out []View, err error) {
 		out = append(out, v)
 		for j := range n {
 			if v.Minutiae[j], err = minutia(b[6*j:6*j+6], h, ansi); err != nil {
-				return nil, err
+				return out, err
 			}
 		}
 		b = b[6*n:]
 		ext := int(binary.BigEndian.Uint16(b))
 		if len(b) < 2+ext {
-			return nil, core.Errorf(core.Invalid, op, "view %d: %d bytes of extended data go beyond the end", i+1, ext)
+			return out, core.Errorf(core.Invalid, op, "view %d: %d bytes of extended data go beyond the end", i+1, ext)
 		}
 		b = b[2+ext:]
 	}
 	if len(b) != 0 {
-		return nil, core.Errorf(core.Invalid, op, "%d bytes after the last view", len(b))
+		return out, core.Errorf(core.Invalid, op, "%d bytes after the last view", len(b))
 	}
 	return out, nil
 }
