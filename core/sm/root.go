@@ -5,31 +5,14 @@ import (
 	"github.com/keposs/keposs/core/internal/mont"
 )
 
-// root sets z to x^((p+1)/4), which is a square root of x if x has one: p mod 4
-// is 3. The exponent is 2^62·(31 ones, 0, 128 ones, 31 zeros, 1 in binary), so
-// runs of ones are made by doubling them. z may not be x.
+// root sets z to x^((p+1)/4), which is a square root of x if x has one.
 func root(z, x *mont.Elem) {
-	var r1, r2, r31, r32 mont.Elem
-	ones := func(z, a, b *mont.Elem, n int) { // a and then n ones, which b has; z is not b
-		field.SqrN(z, a, n)
-		field.Mul(z, z, b)
+	r := [mont.RootRegisters]mont.Elem{*x}
+	for _, s := range mont.RootSM2 {
+		field.SqrN(&r[s.To], &r[s.From], s.N)
+		field.Mul(&r[s.To], &r[s.To], &r[s.By])
 	}
-	ones(&r1, x, x, 1) // 2
-	ones(&r2, &r1, &r1, 2)
-	ones(&r31, &r2, &r2, 4)
-	ones(&r32, &r31, &r31, 8) // 16
-	ones(&r32, &r32, &r31, 8) // 24
-	ones(&r31, &r32, &r2, 4)  // 28
-	ones(&r31, &r31, &r1, 2)  // 30
-	ones(&r31, &r31, x, 1)    // 31
-	ones(&r32, &r31, x, 1)    // 32
-	field.SqrN(z, &r31, 1)
-	for range 4 {
-		ones(z, z, &r32, 32)
-	}
-	field.SqrN(z, z, 32)
-	field.Mul(z, z, x)
-	field.SqrN(z, z, 62)
+	field.SqrN(z, &r[5], mont.RootTail)
 }
 
 // rightSide sets r = x³ − 3x + b, the square of y on the curve.

@@ -1,6 +1,10 @@
 package lanes
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/keposs/keposs/core/internal/mont"
+)
 
 // Roots sets out[l] = in[l]^((p+1)/4), big-endian and canonical, for every lane:
 // a square root of in[l] modulo the prime p when it has one. in has values
@@ -34,28 +38,12 @@ func putBytes(f *fe, l int, from *[32]byte) {
 	f[4][l] = b[3] >> 16
 }
 
-// root sets z = x^((p+1)/4). The exponent is 2^62·(31 ones, 0, 128 ones, 31
-// zeros, 1 in binary); runs of ones are made by doubling them.
+// root sets z = x^((p+1)/4).
 func root(z, x *fe) {
-	var r1, r2, r31, r32 fe
-	ones := func(z, a, b *fe, n int) { // a and then n ones, which b has; z is not b
-		sqr(z, a, n)
-		mul(z, z, b)
+	r := [mont.RootRegisters]fe{*x}
+	for _, s := range mont.RootSM2 {
+		sqr(&r[s.To], &r[s.From], s.N)
+		mul(&r[s.To], &r[s.To], &r[s.By])
 	}
-	ones(&r1, x, x, 1) // 2
-	ones(&r2, &r1, &r1, 2)
-	ones(&r31, &r2, &r2, 4)
-	ones(&r32, &r31, &r31, 8) // 16
-	ones(&r32, &r32, &r31, 8) // 24
-	ones(&r31, &r32, &r2, 4)  // 28
-	ones(&r31, &r31, &r1, 2)  // 30
-	ones(&r31, &r31, x, 1)    // 31
-	ones(&r32, &r31, x, 1)    // 32
-	sqr(z, &r31, 1)
-	for range 4 {
-		ones(z, z, &r32, 32)
-	}
-	sqr(z, z, 32)
-	mul(z, z, x)
-	sqr(z, z, 62)
+	sqr(z, &r[5], mont.RootTail)
 }
