@@ -173,12 +173,8 @@ func limitOf(method string) time.Duration {
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (resp any, err error) {
 	start := time.Now()
-	// Terminals say themselves how long they wait, and no timer is needed then.
-	if most := start.Add(limitOf(info.FullMethod)); !endsBefore(ctx, most) {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, most)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, limitOf(info.FullMethod)) // no timer where the terminal's own deadline is sooner
+	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
 			resp, err = nil, s.panicked(info.FullMethod)
@@ -191,11 +187,6 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	return h(ctx, req)
-}
-
-func endsBefore(ctx context.Context, most time.Time) bool {
-	d, ok := ctx.Deadline()
-	return ok && d.Before(most)
 }
 
 // admit refuses a call that is too large or comes too often, before anything of
