@@ -51,23 +51,23 @@ func (p *Process) Halt() {
 }
 
 // HaltAll makes the program and the processes it started stand still, whatever
-// group they are in, and returns their ids: each goes on at SIGCONT.
+// group they are in, and returns the ids of those that do, also with an error:
+// each goes on at SIGCONT.
 func (p *Process) HaltAll() ([]int, error) {
 	id := p.cmd.Process.Pid
+	all := []int{id}
+	p.Halt() // first: from then on it starts no more
 	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", id, id))
 	if err != nil {
-		return nil, err
+		return all, err
 	}
-	all := []int{id}
 	for _, f := range strings.Fields(string(list)) {
 		pid, err := strconv.Atoi(f)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		all = append(all, pid)
-	}
-	for _, pid := range all {
 		_ = syscall.Kill(pid, syscall.SIGSTOP)
+		all = append(all, pid)
 	}
 	for _, pid := range all {
 		still(pid)
