@@ -26,6 +26,8 @@ var RootSM2 = [...]Step{
 	{5, 5, 32, 0},
 }
 
+// RootRegisters is how many registers RootSM2 works in, RootTail how often the
+// last of them is squared at the end.
 const (
 	RootRegisters = 6
 	RootTail      = 62
